@@ -1,0 +1,7 @@
+if(MANYSCALE_SANITIZE)
+  add_compile_options(-fsanitize=${MANYSCALE_SANITIZE} -fno-omit-frame-pointer -g -O1)
+  add_link_options(-fsanitize=${MANYSCALE_SANITIZE})
+  if(MANYSCALE_SANITIZE MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+endif()

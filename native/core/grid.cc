@@ -1,0 +1,80 @@
+#include "core/grid.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "core/error.h"
+
+namespace manyscale {
+namespace {
+
+// Every grid that square patches of a whole number of pixels can cut a tile into; what is left over at the edge is
+// ignored, as convolutions without padding do (384 in patches of 14: 27 x 27).
+template <typename Visit>
+void for_each_patch_grid(Size tile, Visit visit) {
+  const int64_t largest = std::min(tile.height, tile.width);
+  for (int64_t patch = 1; patch <= largest; patch++) visit(Size{tile.height / patch, tile.width / patch});
+}
+
+// The grid of `cells` whose aspect ratio is exactly the tile's, if there is one.
+std::optional<Size> exact_grid(Size tile, int64_t cells) {
+  const double ratio = static_cast<double>(tile.height) / static_cast<double>(tile.width);
+  const int64_t height = std::llround(std::sqrt(static_cast<double>(cells) * ratio));
+  if (height < 1 || cells % height != 0) return std::nullopt;
+  const Size grid{height, cells / height};
+  if (grid.height * tile.width != grid.width * tile.height) return std::nullopt;
+  return grid;
+}
+
+}  // namespace
+
+Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
+  const std::string received = std::to_string(cells) + " tokens for a tile of " + to_string(tile);
+  if (patch_size > 0) {
+    const Size grid{tile.height / patch_size, tile.width / patch_size};
+    if (grid.height * grid.width != cells) {
+      throw Error(ErrorCode::kModelShape, "Expected " + std::to_string(grid.height * grid.width) + " tokens (" + to_string(grid) + " patches of " + std::to_string(patch_size) + ") beside the prefix tokens but received " + received + "; check numPrefixTokens and patchSize");
+    }
+    return grid;
+  }
+  if (cells >= 1) {
+    if (const auto exact = exact_grid(tile, cells)) return *exact;
+    std::optional<Size> found;
+    bool several = false;
+    for_each_patch_grid(tile, [&](Size grid) {
+      if (grid.height * grid.width != cells) return;
+      if (found && *found != grid) several = true;
+      found = grid;
+    });
+    if (several) {
+      throw Error(ErrorCode::kModelShape, "Expected one grid of the tile's aspect ratio for the model's tokens but received " + received + ", which several grids fit; give patchSize");
+    }
+    if (found) return *found;
+  }
+  throw Error(ErrorCode::kModelShape, "Expected a number of tokens that forms a grid of the tile's aspect ratio but received " + received + "; check numPrefixTokens or give patchSize");
+}
+
+TokenLayout find_token_layout(Size tile, int64_t tokens, int64_t patch_size) {
+  Size best;
+  int64_t best_cells = 0;
+  bool several = false;
+  const auto consider = [&](Size grid) {
+    const int64_t cells = grid.height * grid.width;
+    if (cells > tokens || cells < best_cells) return;
+    several = cells == best_cells && grid != best;
+    best = grid;
+    best_cells = cells;
+  };
+  if (patch_size > 0) {
+    consider({tile.height / patch_size, tile.width / patch_size});
+  } else {
+    for_each_patch_grid(tile, consider);
+  }
+  if (best_cells < 1 || several) {
+    throw Error(ErrorCode::kModelShape, std::string("Expected ") + (several ? "one grid" : "a grid") + " of the tile's aspect ratio for the model's tokens but received " + std::to_string(tokens) + " tokens for a tile of " + to_string(tile) + "; give numPrefixTokens and patchSize");
+  }
+  return {tokens - best_cells, best};
+}
+
+}  // namespace manyscale

@@ -1,0 +1,217 @@
+// What the native addon offers, as TypeScript sees it. Thin and 1:1: no defaults and no checks of JavaScript types here
+// beyond what memory safety needs; src/options.ts has those. Only src/native/ touches the addon.
+
+/** A failure in native code: one of the stable codes and a message ready for a user. */
+export interface NativeError extends Error {
+  code: string;
+}
+
+/** Work that runs off the JavaScript thread. */
+export interface NativeJob<T> {
+  readonly promise: Promise<T>;
+  /** Ask for an early end. The promise then rejects with code ERR_CANCELLED unless the work was already done. */
+  cancel(): void;
+}
+
+export interface NativeSize {
+  height: number;
+  width: number;
+}
+
+export interface NativeScale extends NativeSize {
+  rows: number;
+  columns: number;
+  tileHeight: number;
+  tileWidth: number;
+}
+
+export interface NativePlan {
+  image: NativeSize;
+  scales: NativeScale[];
+  /** Which scale's grid the output has; already resolved, 0 <= outputIndex < scales.length. */
+  outputIndex: number;
+}
+
+export interface NativePlanOptions {
+  scales?: number[];
+  imageSizes?: NativeSize[];
+  /** What scales are relative to; default the image. */
+  base?: NativeSize;
+  /** Default: the base. */
+  maxSplitSize?: NativeSize;
+  /** Every scale's sides must be multiples of it. */
+  tile?: NativeSize;
+  /** May be negative: from the end. */
+  resizeOutputToIndex: number;
+}
+
+/** uint8: [height, stride] interleaved, 1, 3 or 4 channels. float32: [batch, channels, height, width] dense. */
+export interface NativeImage extends NativeSize {
+  data: Uint8Array | Float32Array;
+  /**
+   * true: nobody else can reach `data`; it is read in place and must not be handed out.
+   * false: it is copied before the call returns.
+   */
+  owned: boolean;
+  batch: number;
+  channels: number;
+  /** Bytes from one row to the next (uint8 only); 0: width * channels. */
+  stride: number;
+}
+
+export interface NativeCrop extends NativeSize {
+  top: number;
+  left: number;
+}
+
+export interface NativePreprocess {
+  /** One number, or one per channel in the order in which the model wants them. */
+  mean: number[];
+  std: number[];
+  rescale: number;
+  resize: string;
+  bgr: boolean;
+  background: [red: number, green: number, blue: number];
+}
+
+export interface NativeSplitRequest {
+  image: NativeImage;
+  plan: NativePlan;
+  crop?: NativeCrop;
+  preprocess: NativePreprocess;
+  /** One buffer with all scales in order (they must share a tile shape) instead of one per scale. */
+  joined: boolean;
+}
+
+export type NativeLayout = 'bnc' | 'bchw';
+
+export interface NativePoolRequest {
+  plan: NativePlan;
+  batch: number;
+  /** One buffer per scale, or one with all scales in order. Copied before the call returns. */
+  features: Float32Array[];
+  input: NativeLayout;
+  output: NativeLayout;
+  numPrefixTokens: number;
+  /** Of one tile, per scale. */
+  grids: NativeSize[];
+  /** Per scale. */
+  channels: number[];
+}
+
+export interface NativeRuntimeInfo {
+  path: string;
+  version: string;
+  /** What the library was compiled with; says nothing about what works on this machine. */
+  providers: string[];
+  /** Why each provider other than the CPU's cannot be used, where asked. */
+  unavailable: Record<string, string>;
+}
+
+export interface NativeValueInfo {
+  name: string;
+  /** 'float32', 'float16', 'uint8', 'int64' ... */
+  type: string;
+  /** -1: dynamic. */
+  dims: number[];
+  /** Names of dynamic dimensions, '' where fixed or unnamed. */
+  symbols: string[];
+}
+
+export interface NativeSessionOptions {
+  /** Absolute path of the ONNX Runtime library. */
+  runtime: string;
+  /** A path, or the model's bytes (copied). */
+  model: string | Uint8Array;
+  /** At most so many batches at once; 0: one per thread of the executor. */
+  threads: number;
+}
+
+export interface NativeModelConfiguration {
+  /** Index of the model's image input. */
+  input: number;
+  /** Index of the output to use. */
+  output: number;
+  tile: NativeSize;
+  /** Batch size that the model demands; 0: any. */
+  fixedBatch: number;
+  /** Largest batch; 0: the engine's choice. */
+  maxBatch: number;
+}
+
+/** What one tile gave: the output's dims with a leading batch of 1. */
+export interface NativeProbe {
+  dims: number[];
+}
+
+export interface NativeExtractRequest {
+  image: NativeImage;
+  plan: NativePlan;
+  crop?: NativeCrop;
+  preprocess: NativePreprocess;
+  layout: NativeLayout;
+  outputLayout: NativeLayout;
+  numPrefixTokens: number;
+  grid: NativeSize;
+  channels: number;
+}
+
+export interface NativeTimings {
+  /** Milliseconds. split and model are summed over threads; total and queue are by the clock. */
+  queue: number;
+  split: number;
+  model: number;
+  pool: number;
+  total: number;
+}
+
+export interface NativeExtractResult {
+  data: Float32Array;
+  timings: NativeTimings;
+}
+
+export interface NativeSession {
+  readonly inputs: NativeValueInfo[];
+  readonly outputs: NativeValueInfo[];
+  /** The model's own key-value metadata, and producer and graph name. */
+  readonly metadata: Record<string, string>;
+  readonly producer: string;
+  readonly graphName: string;
+  readonly runtime: NativeRuntimeInfo;
+  /** Runs one tile of zeros through every given output; `output` indices, results in the same order. */
+  probe(configuration: NativeModelConfiguration, outputs: number[]): NativeJob<NativeProbe[]>;
+  /** Before the first extract, once. */
+  configure(configuration: NativeModelConfiguration): void;
+  extract(request: NativeExtractRequest): NativeJob<NativeExtractResult>;
+  /** Cancels what runs, waits for it and frees the model. Calls after the first wait for the same end. */
+  dispose(): Promise<void>;
+}
+
+export interface NativeBuildInfo {
+  version: string;
+  compiler: string;
+  architecture: string;
+  /** What this build and this processor can run, slowest first. */
+  isas: string[];
+  /** Numbers of threads that the executor has. */
+  threads: number;
+  cuda: boolean;
+  sanitizers: string;
+}
+
+export interface Addon {
+  buildInfo(): NativeBuildInfo;
+  /** The instruction sets that the kernels in use were compiled for, as they themselves say. Throws for a bad MANYSCALE_FORCE_ISA. */
+  kernels(): { split: string; pool: string };
+  plan(image: NativeSize, options: NativePlanOptions): NativePlan;
+  /** Recomputes a plan that came from outside; throws when it is not one. */
+  checkPlan(plan: NativePlan): void;
+  /** patchSize 0: found from the tile's aspect ratio. */
+  findGrid(tile: NativeSize, cells: number, patchSize: number): NativeSize;
+  findTokenLayout(tile: NativeSize, tokens: number, patchSize: number): { numPrefixTokens: number; grid: NativeSize };
+  split(request: NativeSplitRequest): NativeJob<Float32Array[]>;
+  pool(request: NativePoolRequest): NativeJob<Float32Array>;
+  /** Loads the library (once per path and process) and says what it has; `probe`: also why providers do not work. */
+  runtimeInfo(path: string, probe: boolean): NativeJob<NativeRuntimeInfo>;
+  loadSession(options: NativeSessionOptions): NativeJob<NativeSession>;
+}
