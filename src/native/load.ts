@@ -43,9 +43,22 @@ export interface AddonSearch {
   libc: Libc;
 }
 
+// Without the network part, which looks up a name for every open socket and so can block for seconds.
+function diagnosticReport(): unknown {
+  const report = process.report as (NodeJS.ProcessReport & { excludeNetwork?: boolean }) | undefined;
+  if (!report) return undefined;
+  const { excludeNetwork = false } = report;
+  report.excludeNetwork = true;
+  try {
+    return report.getReport();
+  } finally {
+    report.excludeNetwork = excludeNetwork;
+  }
+}
+
 /** The C library of this process, as Node's diagnostic report tells it. */
 export function detectLibc(): Libc {
-  const report: unknown = process.report?.getReport();
+  const report = diagnosticReport();
   if (typeof report === 'object' && report !== null) {
     const { header, sharedObjects } = report as { header?: { glibcVersionRuntime?: string }; sharedObjects?: string[] };
     if (header?.glibcVersionRuntime) return { family: 'glibc', version: header.glibcVersionRuntime };
