@@ -1,0 +1,110 @@
+// A model that ONNX Runtime has loaded: what goes in, what comes out, and runs on the CPU.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/library.h"
+
+struct OrtRunOptions;
+
+namespace manyscale::runtime {
+
+enum class ElementType {
+  kFloat32,
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kInt32,
+  kInt64,
+  kString,
+  kBool,
+  kFloat16,
+  kFloat64,
+  kUint32,
+  kUint64,
+  kComplex64,
+  kComplex128,
+  kBfloat16,
+  kOther,  // a newer element type, or no tensor at all (a sequence, map or optional); dims are empty then if it is no tensor
+};
+
+const char* element_type_name(ElementType type) noexcept;  // 'float32', 'uint8' ... 'other'
+
+struct ValueInfo {
+  std::string name;
+  ElementType type = ElementType::kOther;
+  std::vector<int64_t> dims;         // -1: dynamic
+  std::vector<std::string> symbols;  // per dimension the name of a dynamic one, '' where fixed or unnamed
+};
+
+// Cancels the runs that were given it, those in progress (between two nodes of the graph, so within milliseconds) and those
+// to come. For one batch: it cannot be reset. It must outlive its runs. Thread-safe.
+class RunControl {
+ public:
+  RunControl() = default;
+  RunControl(const RunControl&) = delete;
+  RunControl& operator=(const RunControl&) = delete;
+
+  void cancel() noexcept;
+  bool cancelled() const noexcept { return cancelled_.load(std::memory_order_acquire); }
+
+ private:
+  friend class ActiveRun;
+  struct Active {
+    const ort::Api* api;
+    OrtRunOptions* options;
+  };
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::vector<Active> active_;
+};
+
+// All members but the destructor may be called from several threads at once.
+class Session {
+ public:
+  struct Options {
+    int intra_threads = 1;  // of one run; concurrent runs with one thread each are faster than one run with several
+  };
+
+  // Error kModelLoad with the runtime's reason; kOutOfMemory. External weights lie beside the file.
+  static std::unique_ptr<Session> from_file(Library& library, const std::string& path, const Options& options);
+  // The bytes are free to go when this returns.
+  static std::unique_ptr<Session> from_bytes(Library& library, const void* data, size_t bytes, const Options& options);
+  ~Session();  // no run may be in progress
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const Library& library() const noexcept;
+  const std::vector<ValueInfo>& inputs() const noexcept;
+  const std::vector<ValueInfo>& outputs() const noexcept;
+  const std::map<std::string, std::string>& metadata() const noexcept;  // the model's own key-value pairs
+  const std::string& producer() const noexcept;
+  const std::string& graph_name() const noexcept;
+
+  // Runs one float32 batch, `data` of `dims`, read in place, and writes float32 `out` of `out_dims` in place; row-major.
+  // `input` and `output` are indices into inputs() and outputs(). `control` may be null.
+  // Error kModelShape: the input's or the output's shape differs from the one given (`out` is then undefined);
+  // kCancelled; kOutOfMemory; kModelRun with the runtime's reason.
+  void run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims, RunControl* control);
+
+  // Runs a batch and returns the real dims and types of the given outputs. Errors as run().
+  std::vector<ValueInfo> probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control);
+
+  // The next run gives the memory that earlier ones left in the session's arena back to the system, when it ends.
+  void shrink_memory() noexcept;
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace manyscale::runtime
