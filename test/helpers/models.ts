@@ -178,12 +178,13 @@ export function severalOutputsModel(): Uint8Array {
   });
 }
 
-/** Takes about `steps` times a millisecond per tile: a chain of products, so that it can be stopped between them. */
+/** Takes one or two milliseconds a tile and step: a chain of products, so that it can be stopped between them. */
 export function slowModel(steps: number): Uint8Array {
-  const base = embedding({ tile: [64, 64], patch: 8, channels: 256 });
-  const identity = new Float32Array(256 * 256);
-  for (let i = 0; i < 256; i++) identity[i * 256 + i] = 1;
-  const tokens = tokenNodes(0, base.channels, 'step0');
+  const channels = 512;
+  const base = embedding({ tile: [128, 128], channels });
+  const identity = new Float32Array(channels * channels);
+  for (let i = 0; i < channels; i++) identity[i * channels + i] = 1;
+  const tokens = tokenNodes(0, channels, 'step0');
   const nodes: Node[] = [];
   for (let step = 0; step < steps; step++) {
     nodes.push(
@@ -193,8 +194,8 @@ export function slowModel(steps: number): Uint8Array {
   }
   return finish(base, {
     nodes: [...tokens.nodes, ...nodes],
-    initializers: [...tokens.initializers, { name: 'identity', dims: [256, 256], data: identity }],
-    outputs: [{ name: `step${steps}`, dims: [base.batch, 64, base.channels] }],
+    initializers: [...tokens.initializers, { name: 'identity', dims: [channels, channels], data: identity }],
+    outputs: [{ name: `step${steps}`, dims: [base.batch, 256, channels] }],
   });
 }
 
