@@ -29,3 +29,40 @@ export class ManyscaleError extends Error {
     this.code = code;
   }
 }
+
+/** ERR_INVALID_ARGUMENT in the one message shape. `advice` says what to do. */
+export function invalid(expected: string, what: string, received: unknown, advice?: string): ManyscaleError {
+  const message = `Expected ${expected} for ${what} but received ${describe(received)}`;
+  return new ManyscaleError('ERR_INVALID_ARGUMENT', advice ? `${message}; ${advice}` : message);
+}
+
+/** A value and its type, short enough for a message. */
+export function describe(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  return `${show(value)} of type ${typeName(value)}`;
+}
+
+function typeName(value: unknown): string {
+  if (typeof value !== 'object') return typeof value;
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
+}
+
+function show(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value.length > 80 ? `'${value.slice(0, 77)}...'` : `'${value}'`;
+    case 'object':
+      if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(shallow).join(', ')}]`;
+      if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
+      return 'an object';
+    case 'function':
+      return 'a function';
+    default:
+      return String(value);
+  }
+}
+
+function shallow(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.length > 4 ? '...' : value.map(String).join(', ')}]`;
+  return typeof value === 'string' ? `'${value.slice(0, 40)}'` : typeof value === 'object' && value ? '{...}' : String(value);
+}

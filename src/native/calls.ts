@@ -1,0 +1,116 @@
+// The addon as the rest of src/ sees it: native failures become ManyscaleErrors and a cancelled job rejects at once with
+// its signal's reason.
+
+import { abortable } from '../abort.js';
+import { type ErrorCode, ManyscaleError } from '../errors.js';
+import type {
+  Addon,
+  NativeExtractRequest,
+  NativeExtractResult,
+  NativeJob,
+  NativeModelConfiguration,
+  NativePlan,
+  NativePlanOptions,
+  NativePoolRequest,
+  NativeProbe,
+  NativeRuntimeInfo,
+  NativeSession,
+  NativeSessionOptions,
+  NativeSize,
+  NativeSplitRequest,
+} from './addon.js';
+import { loadAddon } from './load.js';
+
+/** Every code that native code gives; Node's own codes (ERR_INVALID_ARG_TYPE ...) are not among them. */
+const NATIVE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'ERR_INVALID_ARGUMENT',
+  'ERR_PLAN_TOO_LARGE',
+  'ERR_MODEL_LOAD',
+  'ERR_MODEL_SHAPE',
+  'ERR_MODEL_RUN',
+  'ERR_RUNTIME_UNAVAILABLE',
+  'ERR_DEVICE_UNAVAILABLE',
+  'ERR_DEVICE_FAILED',
+  'ERR_OUT_OF_MEMORY',
+  'ERR_DISPOSED',
+]);
+
+function translate(error: unknown): unknown {
+  if (error instanceof ManyscaleError) return error;
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  // Nobody but disposal cancels work whose caller has not left: an aborted caller already has its signal's reason.
+  if (code === 'ERR_CANCELLED') {
+    return new ManyscaleError('ERR_DISPOSED', 'Expected an Extractor in use but received one that was disposed meanwhile', { cause: error });
+  }
+  if (typeof code === 'string' && NATIVE_CODES.has(code)) return new ManyscaleError(code as ErrorCode, String(message), { cause: error });
+  return error;
+}
+
+function call<T>(body: (addon: Addon) => T): T {
+  try {
+    return body(loadAddon());
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Starts a job now, on this stack: what the request points to has been copied when this returns. */
+function run<T>(start: (addon: Addon) => NativeJob<T>, signal: AbortSignal | undefined, unwanted?: (value: T) => void): Promise<T> {
+  const job = call(start);
+  const work = job.promise.catch((error: unknown) => {
+    throw translate(error);
+  });
+  return abortable(work, signal, () => {
+    job.cancel();
+    if (unwanted) work.then(unwanted, () => {});
+  });
+}
+
+export function makePlan(image: NativeSize, options: NativePlanOptions): NativePlan {
+  return call((addon) => addon.plan(image, options));
+}
+
+export function checkPlan(plan: NativePlan): void {
+  call((addon) => addon.checkPlan(plan));
+}
+
+export function findGrid(tile: NativeSize, cells: number, patchSize: number): NativeSize {
+  return call((addon) => addon.findGrid(tile, cells, patchSize));
+}
+
+export function findTokenLayout(tile: NativeSize, tokens: number, patchSize: number): { numPrefixTokens: number; grid: NativeSize } {
+  return call((addon) => addon.findTokenLayout(tile, tokens, patchSize));
+}
+
+export function runSplit(request: NativeSplitRequest, signal?: AbortSignal): Promise<Float32Array[]> {
+  return run((addon) => addon.split(request), signal);
+}
+
+export function runPool(request: NativePoolRequest, signal?: AbortSignal): Promise<Float32Array> {
+  return run((addon) => addon.pool(request), signal);
+}
+
+export function readRuntimeInfo(path: string, probe: boolean): Promise<NativeRuntimeInfo> {
+  return run((addon) => addon.runtimeInfo(path, probe), undefined);
+}
+
+export function loadSession(options: NativeSessionOptions, signal: AbortSignal | undefined): Promise<NativeSession> {
+  // A session that is ready after its caller has left is freed.
+  return run(
+    (addon) => addon.loadSession(options),
+    signal,
+    (session) => void session.dispose().catch(() => {}),
+  );
+}
+
+export function probeSession(session: NativeSession, configuration: NativeModelConfiguration, outputs: number[], signal: AbortSignal | undefined): Promise<NativeProbe[]> {
+  return run(() => session.probe(configuration, outputs), signal);
+}
+
+export function configureSession(session: NativeSession, configuration: NativeModelConfiguration): void {
+  call(() => session.configure(configuration));
+}
+
+export function runExtract(session: NativeSession, request: NativeExtractRequest, signal: AbortSignal | undefined): Promise<NativeExtractResult> {
+  return run(() => session.extract(request), signal);
+}

@@ -1,0 +1,411 @@
+// Options: their types, their checks and, in one place each, their defaults. Geometry that needs arithmetic (scales that
+// divide, limits) is checked by native/core when it makes the plan.
+
+import { checkSignal } from './abort.js';
+import { invalid, ManyscaleError } from './errors.js';
+import type { NativePlanOptions, NativePreprocess, NativeSize } from './native/addon.js';
+
+/** Layout of tile features and of the result: tokens [n, tokens, channels] or a feature map [n, channels, height, width]. */
+export type Layout = 'bnc' | 'bchw';
+
+/** How pixels are resized. docs/resize.md defines each mode. */
+export type ResizeMode = (typeof RESIZE_MODES)[number];
+
+export type ChannelOrder = 'rgb' | 'bgr';
+
+/** How an image of another aspect ratio than the tile's is fitted: see ExtractorOptions.fit. */
+export type Fit = 'stretch' | 'crop' | 'keep';
+
+export type Device = 'auto' | 'cpu' | 'cuda' | 'tensorrt';
+
+/** One number for a square, or [height, width]; pixels. */
+export type SideLengths = number | readonly [height: number, width: number];
+
+/** Which scales an image is seen at, and the shape of the result. */
+export interface ScaleOptions {
+  /**
+   * Extractor: relative to the model's tile size, default [1, 2]. plan() and multiscaleForward: relative to the input's
+   * own height and width, no default. size = floor(side * scale).
+   */
+  scales?: readonly number[];
+  /** Instead of scales: sizes in pixels. */
+  imageSizes?: readonly SideLengths[];
+  /**
+   * plan() and multiscaleForward: largest tile, in pixels; default the input's height and width. A scale is cut into
+   * ceil(side / maxSplitSize) tiles per axis and must divide evenly. With an Extractor tiles have the model's size.
+   */
+  maxSplitSize?: SideLengths;
+  /** Which scale's grid the result has; negative counts from the end. Default 0. */
+  resizeOutputToIndex?: number;
+  /** How many rows of a tile's tokens belong to no place (CLS, registers). Default 0; Extractor: found from the model. */
+  numPrefixTokens?: number;
+  /** Default 'bnc'; Extractor: the model's own layout. */
+  outputShape?: Layout;
+}
+
+/** Pixels to model input: value = (pixel * rescale - mean) / std. */
+export interface Preprocess {
+  /** One number for all channels or one each, in the model's channel order, after rescaling. Default [0, 0, 0]. */
+  mean?: readonly number[];
+  /** Like mean. Default [1, 1, 1]. */
+  std?: readonly number[];
+  /** Default 1 / 255. */
+  rescale?: number;
+  /** Default 'torch-bicubic-antialias' for uint8 images, 'torch-bicubic' for float tensors. */
+  resize?: ResizeMode;
+  /** Order in which the model takes the colours. Default 'rgb'. */
+  channelOrder?: ChannelOrder;
+}
+
+/** What split() takes beside the plan. */
+export interface SplitOptions extends Preprocess {
+  /** [red, green, blue], 0 to 255, under transparent pixels of 4-channel images. Default black. */
+  background?: readonly [red: number, green: number, blue: number];
+}
+
+/** What pool() takes beside the plan; each overrides what the plan carries. */
+export interface PoolOptions extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex'> {
+  /** Pixels along a side of a token's patch; only where tokens fit several grids. Default: found from the tile's aspect ratio. */
+  patchSize?: number;
+}
+
+export interface MultiscaleOptions extends ScaleOptions {
+  /** Give the model one tile of every image of the input at a time (B rows) instead of all tiles. Default false. */
+  splitForward?: boolean;
+  /** Pixels along a side of a token's patch; only where tokens fit several grids. Default: found from the tile's aspect ratio. */
+  patchSize?: number;
+  signal?: AbortSignal;
+}
+
+/** What extract() takes; each overrides what load() was given. */
+export interface ExtractOptions extends ScaleOptions {
+  fit?: Fit;
+  signal?: AbortSignal;
+}
+
+export interface ExtractorOptions extends ScaleOptions {
+  /** Name of the model output to use. Default: the first that has a place for every cell of a tile. */
+  output?: string | readonly string[];
+  /** The model's input size in pixels; needed only if the model leaves it open. */
+  tileSize?: SideLengths;
+  /** Pixels along a side of a token's patch; needed only where tokens fit several grids. */
+  patchSize?: number;
+  /**
+   * 'stretch' (default): the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the
+   * tile's aspect ratio, then every scale from it. 'keep' is not available in this version.
+   */
+  fit?: Fit;
+  /** Not available in this version. */
+  preset?: 'llava-s2' | 'dynamic-s2' | 'internvl' | 'anyres';
+  /** Not available in this version. */
+  maxTiles?: number;
+  /** Not available in this version. */
+  overlap?: number;
+  /** Over the model's metadata, over the defaults. */
+  preprocess?: Preprocess;
+  /** 'auto' (default) and 'cpu' compute on the CPU; 'cuda' and 'tensorrt' are not available in this version. */
+  device?: Device;
+  /** Refuse to fall back to another device than the one asked for. Default false. */
+  strict?: boolean;
+  /** How many batches of tiles run through the model at once. Default: one per processor core. */
+  threads?: number;
+  /** Largest number of tiles in one model call. Default: chosen by the engine. */
+  maxBatch?: number;
+  /** Not available in this version. */
+  maxDelay?: number;
+  /** Not available in this version. */
+  maxBytes?: number;
+  /** Largest width x height of an encoded image; more is refused before decoding. Default 134,217,728 (2^27). */
+  maxPixels?: number;
+  /** [red, green, blue], 0 to 255, under transparent pixels. Default black. */
+  background?: readonly [red: number, green: number, blue: number];
+  /** 'ignore' (default) takes pixel values as they are, as the Python processors do; 'convert' applies an embedded ICC profile. */
+  colorProfile?: 'ignore' | 'convert';
+  /** Of the features; 'float16' is not available in this version. */
+  dtype?: 'float32' | 'float16';
+  /** Absolute path of a libonnxruntime; over the environment variable MANYSCALE_RUNTIME_LIBRARY, over onnxruntime-node's. */
+  runtimeLibrary?: string;
+  /** Cancels the loading. */
+  signal?: AbortSignal;
+}
+
+export const RESIZE_MODES = [
+  'torch-bicubic',
+  'torch-bilinear',
+  'torch-bicubic-antialias',
+  'torch-bilinear-antialias',
+  'torch-area',
+  'pillow-bicubic',
+  'pillow-bilinear',
+  'pillow-lanczos',
+  'pillow-box',
+] as const;
+
+const LAYOUTS = ['bnc', 'bchw'] as const;
+const CHANNEL_ORDERS = ['rgb', 'bgr'] as const;
+const FITS = ['stretch', 'crop', 'keep'] as const;
+const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt'] as const;
+const PRESETS = ['llava-s2', 'dynamic-s2', 'internvl', 'anyres'] as const;
+const COLOR_PROFILES = ['ignore', 'convert'] as const;
+const DTYPES = ['float32', 'float16'] as const;
+
+export const DEFAULTS = {
+  /** Extractor only. */
+  scales: [1, 2],
+  resizeOutputToIndex: 0,
+  /** multiscaleForward and pool; an Extractor finds it. */
+  numPrefixTokens: 0,
+  /** multiscaleForward only; an Extractor and pool take the features' own layout. */
+  outputShape: 'bnc',
+  mean: [0, 0, 0],
+  std: [1, 1, 1],
+  rescale: 1 / 255,
+  resizeUint8: 'torch-bicubic-antialias',
+  resizeFloat: 'torch-bicubic',
+  channelOrder: 'rgb',
+  background: [0, 0, 0],
+  fit: 'stretch',
+  device: 'auto',
+  colorProfile: 'ignore',
+  /** 400 MB as RGB: more than a camera of 108 megapixels makes, less than most bombs. */
+  maxPixels: 2 ** 27,
+} as const;
+
+/** Absent options: a key that is undefined counts as absent. */
+export function checkOptions<T extends object>(options: T | undefined, what: string): T {
+  if (options === undefined) return {} as T;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw invalid('an object', what, options);
+  return options;
+}
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: string): T {
+  if (!allowed.includes(value as T)) throw invalid(`one of ${allowed.map((name) => `'${name}'`).join(', ')}`, what, value);
+  return value as T;
+}
+
+function finite(value: unknown, what: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw invalid('a finite number', what, value);
+  return value;
+}
+
+export function integer(value: unknown, least: number, what: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < least) throw invalid(`an integer of at least ${least}`, what, value);
+  return value as number;
+}
+
+/** A number (square) or [height, width] as a size. */
+export function sideLengths(value: unknown, what: string): NativeSize {
+  if (typeof value === 'number') {
+    const side = integer(value, 1, what);
+    return { height: side, width: side };
+  }
+  if (!Array.isArray(value) || value.length !== 2) throw invalid('an integer or [height, width]', what, value);
+  return { height: integer(value[0], 1, `the height of ${what}`), width: integer(value[1], 1, `the width of ${what}`) };
+}
+
+/** { height, width } in whole pixels. */
+export function size(value: unknown, what: string): NativeSize {
+  if (typeof value !== 'object' || value === null) throw invalid('{ height, width }', what, value);
+  const { height, width } = value as { height?: unknown; width?: unknown };
+  return { height: integer(height, 1, `the height of ${what}`), width: integer(width, 1, `the width of ${what}`) };
+}
+
+function scaleList(value: unknown): number[] {
+  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of at least one number', 'scales', value);
+  return value.map((scale: unknown, index) => {
+    const number = finite(scale, `scales[${index}]`);
+    if (number <= 0) throw invalid('a number above 0', `scales[${index}]`, scale);
+    return number;
+  });
+}
+
+function imageSizeList(value: unknown): NativeSize[] {
+  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of at least one size', 'imageSizes', value);
+  return value.map((entry: unknown, index) => sideLengths(entry, `imageSizes[${index}]`));
+}
+
+/** ScaleOptions, checked; absent where not given. */
+export interface CheckedScaleOptions {
+  scales?: number[];
+  imageSizes?: NativeSize[];
+  maxSplitSize?: NativeSize;
+  resizeOutputToIndex?: number;
+  numPrefixTokens?: number;
+  outputShape?: Layout;
+}
+
+export function checkScaleOptions(options: ScaleOptions): CheckedScaleOptions {
+  const checked: CheckedScaleOptions = {};
+  if (options.scales !== undefined && options.imageSizes !== undefined) {
+    throw invalid('scales or imageSizes, not both,', 'the scales', options.imageSizes, 'leave one of them out');
+  }
+  if (options.scales !== undefined) checked.scales = scaleList(options.scales);
+  if (options.imageSizes !== undefined) checked.imageSizes = imageSizeList(options.imageSizes);
+  if (options.maxSplitSize !== undefined) checked.maxSplitSize = sideLengths(options.maxSplitSize, 'maxSplitSize');
+  if (options.resizeOutputToIndex !== undefined) {
+    checked.resizeOutputToIndex = integer(options.resizeOutputToIndex, Number.MIN_SAFE_INTEGER, 'resizeOutputToIndex');
+  }
+  if (options.numPrefixTokens !== undefined) checked.numPrefixTokens = integer(options.numPrefixTokens, 0, 'numPrefixTokens');
+  if (options.outputShape !== undefined) checked.outputShape = oneOf(options.outputShape, LAYOUTS, 'outputShape');
+  return checked;
+}
+
+/** `over`'s options where given, else `under`'s; scales and imageSizes replace each other. */
+export function mergeScaleOptions(under: CheckedScaleOptions, over: CheckedScaleOptions): CheckedScaleOptions {
+  const merged = { ...under, ...over };
+  if (over.scales) delete merged.imageSizes;
+  if (over.imageSizes) delete merged.scales;
+  return merged;
+}
+
+/** What the native planner wants, without base and tile. */
+export function planOptions(options: CheckedScaleOptions): NativePlanOptions {
+  const { scales, imageSizes, maxSplitSize, resizeOutputToIndex = DEFAULTS.resizeOutputToIndex } = options;
+  if (!scales && !imageSizes) throw invalid('an array', 'scales or imageSizes', undefined, 'for example scales: [1, 2]');
+  return {
+    ...(scales && { scales }),
+    ...(imageSizes && { imageSizes }),
+    ...(maxSplitSize && { maxSplitSize }),
+    resizeOutputToIndex,
+  };
+}
+
+export function checkPatchSize(value: unknown): number | undefined {
+  return value === undefined ? undefined : integer(value, 1, 'patchSize');
+}
+
+function perChannel(value: unknown, what: string): number[] {
+  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of numbers, one per channel,', what, value);
+  return value.map((entry: unknown, index) => finite(entry, `${what}[${index}]`));
+}
+
+/** Checked copies of what is given; nothing is filled in. */
+export function checkPreprocess(value: unknown, what = 'preprocess'): Preprocess {
+  const given = checkOptions(value as Preprocess | undefined, what);
+  const checked: Preprocess = {};
+  if (given.mean !== undefined) checked.mean = perChannel(given.mean, `${what}.mean`);
+  if (given.std !== undefined) {
+    checked.std = perChannel(given.std, `${what}.std`);
+    if (checked.std.includes(0)) throw invalid('numbers other than 0', `${what}.std`, given.std);
+  }
+  if (given.rescale !== undefined) checked.rescale = finite(given.rescale, `${what}.rescale`);
+  if (given.resize !== undefined) checked.resize = oneOf(given.resize, RESIZE_MODES, `${what}.resize`);
+  if (given.channelOrder !== undefined) checked.channelOrder = oneOf(given.channelOrder, CHANNEL_ORDERS, `${what}.channelOrder`);
+  return checked;
+}
+
+export function checkBackground(value: unknown): [red: number, green: number, blue: number] {
+  if (value === undefined) return [...DEFAULTS.background];
+  const works = Array.isArray(value) && value.length === 3 && value.every((part) => Number.isInteger(part) && part >= 0 && part <= 255);
+  if (!works) throw invalid('[red, green, blue], each an integer from 0 to 255,', 'background', value);
+  return value as [number, number, number];
+}
+
+/** Everything filled in, for native code. `channels`: of the tiles. */
+export function fillPreprocess(given: Preprocess, pixels: 'uint8' | 'float32', channels: number, background: [red: number, green: number, blue: number]): NativePreprocess {
+  const { mean, std } = given;
+  for (const [values, name] of [[mean, 'mean'], [std, 'std']] as const) {
+    if (values && values.length !== 1 && values.length !== channels) {
+      throw invalid(channels === 1 ? '1 number' : `1 or ${channels} numbers`, `preprocess.${name}`, values);
+    }
+  }
+  return {
+    // The defaults are the same for every channel, and so serve tensors of any number of channels.
+    mean: mean ? [...mean] : [DEFAULTS.mean[0]],
+    std: std ? [...std] : [DEFAULTS.std[0]],
+    rescale: given.rescale ?? DEFAULTS.rescale,
+    resize: given.resize ?? (pixels === 'uint8' ? DEFAULTS.resizeUint8 : DEFAULTS.resizeFloat),
+    bgr: (given.channelOrder ?? DEFAULTS.channelOrder) === 'bgr',
+    background,
+  };
+}
+
+export interface CheckedExtractOptions {
+  scale: CheckedScaleOptions;
+  fit?: 'stretch' | 'crop';
+  signal?: AbortSignal;
+}
+
+function laterWork(what: string): ManyscaleError {
+  return new ManyscaleError('ERR_INVALID_ARGUMENT', `Expected no ${what} but received it; ${what} is not available in this version of manyscale`);
+}
+
+export function checkExtractOptions(value: unknown): CheckedExtractOptions {
+  const options = checkOptions(value as ExtractOptions | undefined, 'the options of extract');
+  const checked: CheckedExtractOptions = { scale: checkScaleOptions(options) };
+  if (options.fit !== undefined) {
+    const fit = oneOf(options.fit, FITS, 'fit');
+    if (fit === 'keep') throw laterWork("fit 'keep'");
+    checked.fit = fit;
+  }
+  checkSignal(options.signal);
+  if (options.signal) checked.signal = options.signal;
+  return checked;
+}
+
+export interface CheckedExtractorOptions {
+  scale: CheckedScaleOptions;
+  fit: 'stretch' | 'crop';
+  output?: string;
+  tileSize?: NativeSize;
+  patchSize?: number;
+  preprocess: Preprocess;
+  device: 'auto' | 'cpu';
+  strict: boolean;
+  /** 0: one per thread of the executor. */
+  threads: number;
+  /** 0: the engine's choice. */
+  maxBatch: number;
+  maxPixels: number;
+  background: [red: number, green: number, blue: number];
+  colorProfile: 'ignore' | 'convert';
+  runtimeLibrary?: string;
+  signal?: AbortSignal;
+}
+
+/** Options that exist in the interface but are later work: refused, never silently ignored. */
+function refuseLaterWork(options: ExtractorOptions): void {
+  if (options.preset !== undefined) throw laterWork(`preset '${oneOf(options.preset, PRESETS, 'preset')}'`);
+  for (const name of ['maxTiles', 'overlap', 'maxDelay', 'maxBytes'] as const) {
+    if (options[name] !== undefined) throw laterWork(name);
+  }
+  if (options.dtype !== undefined && oneOf(options.dtype, DTYPES, 'dtype') === 'float16') throw laterWork("dtype 'float16'");
+  if (Array.isArray(options.output)) throw laterWork('output as an array of several names');
+}
+
+export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
+  const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
+  refuseLaterWork(options);
+  const { scale, fit = DEFAULTS.fit, signal } = checkExtractOptions({
+    ...options,
+    ...(options.scales === undefined && options.imageSizes === undefined && { scales: DEFAULTS.scales }),
+  });
+  const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
+  if (device === 'cuda' || device === 'tensorrt') {
+    throw new ManyscaleError('ERR_DEVICE_UNAVAILABLE', `Expected device 'auto' or 'cpu' but received '${device}'; it is not available in this version of manyscale`);
+  }
+  if (options.strict !== undefined && typeof options.strict !== 'boolean') throw invalid('true or false', 'strict', options.strict);
+  const patchSize = checkPatchSize(options.patchSize);
+  return {
+    scale,
+    fit,
+    ...(options.output !== undefined && { output: text(options.output, 'output') }),
+    ...(options.tileSize !== undefined && { tileSize: sideLengths(options.tileSize, 'tileSize') }),
+    ...(patchSize !== undefined && { patchSize }),
+    preprocess: checkPreprocess(options.preprocess),
+    device,
+    strict: options.strict ?? false,
+    threads: options.threads === undefined ? 0 : integer(options.threads, 1, 'threads'),
+    maxBatch: options.maxBatch === undefined ? 0 : integer(options.maxBatch, 1, 'maxBatch'),
+    maxPixels: options.maxPixels === undefined ? DEFAULTS.maxPixels : integer(options.maxPixels, 1, 'maxPixels'),
+    background: checkBackground(options.background),
+    colorProfile: options.colorProfile === undefined ? DEFAULTS.colorProfile : oneOf(options.colorProfile, COLOR_PROFILES, 'colorProfile'),
+    ...(options.runtimeLibrary !== undefined && { runtimeLibrary: text(options.runtimeLibrary, 'runtimeLibrary') }),
+    ...(signal && { signal }),
+  };
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '') throw invalid('a string', what, value);
+  return value;
+}
