@@ -1,0 +1,67 @@
+// Between pool.cc, which prepares, and cpu.cc, which is compiled once per instruction set: plain data and one table of
+// functions. Nothing here has code, so no inline function of a newer instruction set can replace its baseline copy.
+#pragma once
+
+#include <cstdint>
+
+namespace manyscale::pool {
+
+// One axis of one scale. Output index i averages the merged cells first[i] .. last[i] - 1; merged cell m is cell[m] of
+// tile tile[m].
+struct AxisView {
+  const int64_t* first;
+  const int64_t* last;
+  const int64_t* tile;
+  const int64_t* cell;
+  int64_t ratio;  // every bin has this many cells and they do not overlap; 0 when bins are uneven
+};
+
+struct ScaleView {
+  const float* source;
+  const int64_t* tile_offsets;  // [tiles, batch], elements
+  int64_t tiles;
+  int64_t columns;              // of tiles
+  int64_t grid_height;          // of one tile
+  int64_t grid_width;
+  int64_t channels;
+  int64_t channel_offset;       // in the output
+  AxisView y;
+  AxisView x;
+};
+
+struct View {
+  const ScaleView* scales;
+  int64_t scale_count;
+  int64_t batch;
+  int64_t prefix;
+  int64_t grid_height;  // of the output
+  int64_t grid_width;
+  int64_t channels;
+  bool tokens_out;      // [batch, prefix + cells, channels], otherwise [batch, channels, cells]
+  float* destination;
+};
+
+// Each makes one part of the output of one image; parts may be made in any order and at once.
+struct Kernels {
+  const char* isa;  // that the compiler was told to produce
+  void (*prefix)(const View& view, int64_t image);
+  // From tokens: output cells (row * grid_width + column) of all channels.
+  void (*tokens)(const View& view, int64_t image, int64_t cell_begin, int64_t cell_end);
+  // From feature maps: output channels and rows.
+  void (*maps)(const View& view, int64_t image, int64_t channel_begin, int64_t channel_end, int64_t row_begin, int64_t row_end);
+};
+
+namespace baseline {
+extern const Kernels kKernels;
+}
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
+namespace neon {
+extern const Kernels kKernels;
+}
+
+}  // namespace manyscale::pool

@@ -1,0 +1,108 @@
+#include "ops/pool/pool.h"
+
+#include <algorithm>
+
+#include "core/checked.h"
+#include "core/isa.h"
+#include "ops/pool/kernels.h"
+
+namespace manyscale::pool {
+namespace {
+
+const Kernels& cpu_kernels() {
+  switch (active_isa()) {
+#if MANYSCALE_HAS_baseline
+    case Isa::kBaseline: return baseline::kKernels;
+#endif
+#if MANYSCALE_HAS_avx2
+    case Isa::kAvx2: return avx2::kKernels;
+#endif
+#if MANYSCALE_HAS_avx512
+    case Isa::kAvx512: return avx512::kKernels;
+#endif
+#if MANYSCALE_HAS_neon
+    case Isa::kNeon: return neon::kKernels;
+#endif
+    default: throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that pool was built for but received ") + isa_name(active_isa()));
+  }
+}
+
+// One axis of one scale, laid out for the kernels.
+struct Axis {
+  std::vector<int64_t> first, last, tile, cell;
+  int64_t ratio;
+
+  Axis(int64_t tiles, int64_t grid, int64_t out) : ratio(tiles * grid % out == 0 ? tiles * grid / out : 0) {
+    const int64_t in = tiles * grid;
+    for (int64_t i = 0; i < out; i++) {
+      first.push_back(i * in / out);
+      last.push_back(ceil_div((i + 1) * in, out));
+    }
+    for (int64_t m = 0; m < in; m++) {
+      tile.push_back(m / grid);
+      cell.push_back(m % grid);
+    }
+  }
+  AxisView view() const { return {first.data(), last.data(), tile.data(), cell.data(), ratio}; }
+};
+
+// Units of work are large enough to be worth a hand-over between threads and small enough to share them evenly.
+constexpr int64_t kSmallestUnit = int64_t{64} << 10;   // bytes read and written
+constexpr int64_t kUnitsPerThread = 8;
+constexpr int64_t kUnitChannels = 16;                  // of feature maps: one cache line of a transposed write
+
+void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& sources, Buffer destination) {
+  const Kernels& kernels = cpu_kernels();
+  std::vector<Axis> axes;
+  std::vector<ScaleView> scales;
+  axes.reserve(params.scales.size() * 2);
+  int64_t elements = params.output_elements() / params.batch;  // read and written for one image
+  for (size_t i = 0; i < params.scales.size(); i++) {
+    const ScaleParams& s = params.scales[i];
+    axes.emplace_back(s.rows, s.grid.height, params.grid.height);
+    axes.emplace_back(s.columns, s.grid.width, params.grid.width);
+    scales.push_back({host_pointer<const float>(sources[i]), params.tile_offsets.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width,
+                      s.channels, s.channel_offset, axes[2 * i].view(), axes[2 * i + 1].view()});
+    elements += s.rows * s.columns * params.tile_elements(i);
+  }
+  const View view{scales.data(), static_cast<int64_t>(scales.size()), params.batch, params.prefix, params.grid.height, params.grid.width, params.channels,
+                  params.output == Layout::kTokens, host_pointer<float>(destination)};
+
+  // The output of an image is cut into `parts`: runs of cells for tokens, bands of rows of 16 channels for feature maps.
+  const int64_t bytes = elements * static_cast<int64_t>(sizeof(float));
+  const int64_t wanted = std::clamp<int64_t>(bytes / kSmallestUnit, 1, ceil_div(backend.concurrency() * kUnitsPerThread, params.batch));
+  if (params.input == Layout::kTokens) {
+    const int64_t cells = params.grid.height * params.grid.width;
+    const int64_t run = ceil_div(cells, std::min(wanted, cells));
+    const int64_t parts = ceil_div(cells, run);
+    const int64_t prefixes = params.prefix > 0 ? params.batch : 0;
+    backend.parallel_for(parts * params.batch + prefixes, [&](int64_t unit) {
+      if (unit >= parts * params.batch) return kernels.prefix(view, unit - parts * params.batch);
+      const int64_t begin = unit % parts * run;
+      kernels.tokens(view, unit / parts, begin, std::min(begin + run, cells));
+    });
+    return;
+  }
+  const int64_t blocks = ceil_div(params.channels, kUnitChannels);
+  const int64_t band = ceil_div(params.grid.height, std::clamp<int64_t>(wanted / blocks, 1, params.grid.height));
+  const int64_t bands = ceil_div(params.grid.height, band);
+  backend.parallel_for(bands * blocks * params.batch, [&](int64_t unit) {
+    const int64_t row = unit % bands * band;
+    const int64_t channel = unit / bands % blocks * kUnitChannels;
+    kernels.maps(view, unit / bands / blocks, channel, std::min(channel + kUnitChannels, params.channels), row, std::min(row + band, params.grid.height));
+  });
+}
+
+}  // namespace
+
+void run(const Params& params, Backend& backend, const std::vector<Buffer>& sources, Buffer destination) {
+  switch (backend.kind()) {
+    case DeviceKind::kCpu: return run_cpu(params, backend, sources, destination);
+    case DeviceKind::kCuda: break;
+  }
+  throw Error(ErrorCode::kDeviceUnavailable, "Expected a device that pool is built for (cpu) but received another");
+}
+
+const char* kernel_isa() { return cpu_kernels().isa; }
+
+}  // namespace manyscale::pool

@@ -1,0 +1,342 @@
+// pool: the reference against an independent merge-then-average, and every implementation against the reference.
+#include "ops/pool/pool.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+
+#include "core/error.h"
+#include "core/isa.h"
+#include "device/cpu/cpu_backend.h"
+
+using namespace manyscale;
+using namespace manyscale::pool;
+
+namespace {
+
+struct TestScale {
+  int64_t rows, columns;
+  Size grid;
+  int64_t channels;
+};
+
+struct Case {
+  int64_t batch = 1;
+  int64_t prefix = 0;
+  int64_t output_index = 0;
+  std::vector<TestScale> scales;
+  Layout input = Layout::kTokens;
+  Layout output = Layout::kTokens;
+};
+
+std::string describe(const Case& c) {
+  std::string text = "batch " + std::to_string(c.batch) + ", prefix " + std::to_string(c.prefix) + ", output index " + std::to_string(c.output_index) +
+                     (c.input == Layout::kTokens ? ", tokens" : ", maps") + (c.output == Layout::kTokens ? " to tokens" : " to maps");
+  for (const TestScale& s : c.scales) {
+    text += "; " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.grid) + " x " + std::to_string(s.channels);
+  }
+  return text;
+}
+
+Params params_of(const Case& c, bool joined = false) {
+  Plan plan;
+  plan.output_index = c.output_index;
+  std::vector<ScaleFeatures> features;
+  for (const TestScale& s : c.scales) {
+    Scale scale;
+    scale.rows = s.rows;
+    scale.columns = s.columns;
+    plan.scales.push_back(scale);
+    features.push_back({s.grid, s.channels});
+  }
+  return make_params(plan, c.batch, c.input, c.output, c.prefix, features, joined);
+}
+
+// Memory of exactly the size that is asked for, so that AddressSanitizer sees a read or write beyond it.
+struct Floats {
+  explicit Floats(int64_t n, float value = std::numeric_limits<float>::quiet_NaN()) : size(n), data(new float[static_cast<size_t>(n)]) {
+    std::fill_n(data.get(), n, value);
+  }
+  int64_t size;
+  std::unique_ptr<float[]> data;
+};
+
+// Tiles stand in any order with NaN between them: a value read from a gap shows in the result.
+std::vector<Floats> scatter(Params& params, std::mt19937& random) {
+  std::vector<Floats> sources;
+  std::uniform_real_distribution<float> value(-1, 1);
+  std::uniform_int_distribution<int64_t> gap(0, 9);
+  for (size_t s = 0; s < params.scales.size(); s++) {
+    const int64_t first = params.scales[s].first_tile;
+    const int64_t tiles = params.scales[s].rows * params.scales[s].columns * params.batch;
+    std::vector<int64_t> order(static_cast<size_t>(tiles));
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), random);
+    int64_t end = 0;
+    for (const int64_t tile : order) {
+      const int64_t start = end + gap(random);
+      params.tile_offsets[static_cast<size_t>(first + tile)] = start;
+      end = start + params.tile_elements(s);
+    }
+    Floats source(end);
+    for (const int64_t tile : order) {
+      float* const data = source.data.get() + params.tile_offsets[static_cast<size_t>(first + tile)];
+      std::generate_n(data, params.tile_elements(s), [&] { return value(random); });
+    }
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
+std::vector<const float*> pointers(const std::vector<Floats>& sources) {
+  std::vector<const float*> result;
+  for (const Floats& source : sources) result.push_back(source.data.get());
+  return result;
+}
+
+std::vector<Buffer> buffers(const std::vector<Floats>& sources) {
+  std::vector<Buffer> result;
+  for (const Floats& source : sources) result.push_back(host_buffer(source.data.get()));
+  return result;
+}
+
+Floats reference(const Params& params, const std::vector<Floats>& sources) {
+  Floats out(params.output_elements());
+  run_reference(params, pointers(sources), out.data.get());
+  return out;
+}
+
+// Same values in the same order of additions: implementations have nothing to differ in.
+int64_t differing(const float* a, const float* b, int64_t count) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < count; i++) n += !(a[i] == b[i]);
+  return n;
+}
+
+void check_against_reference(const Params& params, const std::vector<Floats>& sources) {
+  const Floats expected = reference(params, sources);
+  Floats exact(params.output_elements());
+  run(params, cpu::cpu_backend(), buffers(sources), host_buffer(exact.data.get()));
+  CHECK(differing(exact.data.get(), expected.data.get(), exact.size) == 0);
+
+  constexpr int64_t kGuard = 64;
+  constexpr float kMark = -12345.5F;
+  Floats guarded(params.output_elements() + 2 * kGuard, kMark);
+  run(params, cpu::cpu_backend(), buffers(sources), host_buffer(guarded.data.get()).at(kGuard * sizeof(float)));
+  CHECK(differing(guarded.data.get() + kGuard, expected.data.get(), expected.size) == 0);
+  int64_t touched = 0;
+  for (int64_t i = 0; i < kGuard; i++) touched += guarded.data[i] != kMark || guarded.data[guarded.size - 1 - i] != kMark;
+  CHECK(touched == 0);
+}
+
+// In double, the way a person would write it: put the tiles of a scale together, then average from an integral image.
+std::vector<double> merge_then_average(const Params& params, const std::vector<Floats>& sources) {
+  std::vector<double> out(static_cast<size_t>(params.output_elements()));
+  const int64_t cells = params.grid.height * params.grid.width;
+  for (int64_t image = 0; image < params.batch; image++) {
+    int64_t joined = 0;
+    for (size_t s = 0; s < params.scales.size(); s++) {
+      const ScaleParams& scale = params.scales[s];
+      const int64_t height = scale.rows * scale.grid.height;
+      const int64_t width = scale.columns * scale.grid.width;
+      const auto tile_at = [&](int64_t row, int64_t column) {
+        return sources[s].data.get() + params.tile_offsets[static_cast<size_t>(scale.first_tile + (row * scale.columns + column) * params.batch + image)];
+      };
+      for (int64_t c = 0; c < scale.channels; c++, joined++) {
+        std::vector<double> integral(static_cast<size_t>((height + 1) * (width + 1)), 0.0);
+        const auto at = [&](int64_t y, int64_t x) -> double& { return integral[static_cast<size_t>(y * (width + 1) + x)]; };
+        for (int64_t row = 0; row < scale.rows; row++) {
+          for (int64_t column = 0; column < scale.columns; column++) {
+            for (int64_t y = 0; y < scale.grid.height; y++) {
+              for (int64_t x = 0; x < scale.grid.width; x++) {
+                const int64_t place = y * scale.grid.width + x;
+                at(row * scale.grid.height + y + 1, column * scale.grid.width + x + 1) =
+                    tile_at(row, column)[params.input == Layout::kTokens ? (params.prefix + place) * scale.channels + c : c * scale.grid.height * scale.grid.width + place];
+              }
+            }
+          }
+        }
+        for (int64_t y = 1; y <= height; y++) {
+          for (int64_t x = 1; x <= width; x++) at(y, x) += at(y - 1, x) + at(y, x - 1) - at(y - 1, x - 1);
+        }
+        for (int64_t i = 0; i < params.grid.height; i++) {
+          for (int64_t j = 0; j < params.grid.width; j++) {
+            const auto begin = [](int64_t index, int64_t in, int64_t n) { return static_cast<int64_t>(std::floor(static_cast<double>(index * in) / static_cast<double>(n))); };
+            const auto end = [](int64_t index, int64_t in, int64_t n) { return static_cast<int64_t>(std::ceil(static_cast<double>((index + 1) * in) / static_cast<double>(n))); };
+            const int64_t top = begin(i, height, params.grid.height), bottom = end(i, height, params.grid.height);
+            const int64_t left = begin(j, width, params.grid.width), right = end(j, width, params.grid.width);
+            const double sum = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
+            const int64_t cell = i * params.grid.width + j;
+            const int64_t index = params.output == Layout::kTokens ? (image * (params.prefix + cells) + params.prefix + cell) * params.channels + joined
+                                                                   : (image * params.channels + joined) * cells + cell;
+            out[static_cast<size_t>(index)] = sum / static_cast<double>((bottom - top) * (right - left));
+          }
+        }
+        for (int64_t token = 0; token < params.prefix; token++) {
+          double sum = 0;
+          for (int64_t row = 0; row < scale.rows; row++) {
+            for (int64_t column = 0; column < scale.columns; column++) sum += tile_at(row, column)[token * scale.channels + c];
+          }
+          out[static_cast<size_t>((image * (params.prefix + cells) + token) * params.channels + joined)] = sum / static_cast<double>(scale.rows * scale.columns);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+// float32 sums of up to a few thousand values within -1 .. 1.
+constexpr double kTolerance = 1e-5;
+
+void check_case(const Case& c, std::mt19937& random) {
+  CAPTURE(describe(c));
+  Params params = params_of(c);
+  const std::vector<Floats> sources = scatter(params, random);
+  const Floats result = reference(params, sources);
+  const std::vector<double> expected = merge_then_average(params, sources);
+  REQUIRE(static_cast<int64_t>(expected.size()) == result.size);
+  double worst = 0;
+  for (int64_t i = 0; i < result.size; i++) {
+    const double error = std::abs(result.data[i] - expected[static_cast<size_t>(i)]);
+    worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(worst, error);
+  }
+  CHECK(worst < kTolerance);
+  check_against_reference(params, sources);
+}
+
+uint32_t fresh_seed() {
+  const char* given = std::getenv("MANYSCALE_TEST_SEED");
+  const uint32_t seed = given ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10)) : std::random_device{}();
+  MESSAGE("seed " << seed << " (MANYSCALE_TEST_SEED repeats it)");
+  return seed;
+}
+
+// Every pair of layouts that is allowed with this many prefix tokens.
+void check_layouts(Case c, std::mt19937& random) {
+  for (const Layout input : {Layout::kTokens, Layout::kFeatureMap}) {
+    for (const Layout output : {Layout::kTokens, Layout::kFeatureMap}) {
+      if (c.prefix > 0 && (input == Layout::kFeatureMap || output == Layout::kFeatureMap)) continue;
+      c.input = input;
+      c.output = output;
+      check_case(c, random);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("pool: the kernels in use are those of the chosen instruction set") { CHECK(std::string(kernel_isa()) == isa_name(active_isa())); }
+
+TEST_CASE("pool: a bin average by hand") {
+  // One tile of 1 x 3 cells and 2 x 1 tiles of 1 x 2 cells, one channel, into 1 x 3: the second goes up from 2 to 3 columns.
+  Case c{1, 0, 0, {{1, 1, {1, 3}, 1}, {2, 1, {1, 2}, 1}}, Layout::kTokens, Layout::kTokens};
+  const Params params = params_of(c);
+  const float first[] = {1, 2, 3};
+  const float second[] = {10, 20, 30, 60};  // the tiles below one another: columns average to 20 and 40
+  float out[6] = {};
+  run_reference(params, {first, second}, out);
+  const float expected[] = {1, 20, 2, 30, 3, 40};
+  for (int i = 0; i < 6; i++) CHECK(out[i] == expected[i]);
+}
+
+TEST_CASE("pool: shapes of real models") {
+  std::mt19937 random(fresh_seed());
+  check_layouts({1, 0, 0, {{1, 1, {4, 4}, 768}, {2, 2, {4, 4}, 768}, {3, 3, {4, 4}, 768}}}, random);
+  check_layouts({2, 1, 0, {{1, 1, {12, 12}, 192}, {2, 2, {12, 12}, 192}}}, random);
+  check_layouts({1, 0, 0, {{1, 1, {14, 14}, 88}, {2, 2, {14, 14}, 88}, {3, 3, {14, 14}, 88}}}, random);
+  check_layouts({1, 0, 2, {{1, 1, {7, 7}, 24}, {2, 2, {7, 7}, 24}, {3, 3, {7, 7}, 24}}}, random);
+}
+
+TEST_CASE("pool: edges") {
+  std::mt19937 random(fresh_seed());
+  check_layouts({1, 0, 0, {{1, 1, {1, 1}, 1}}}, random);
+  check_layouts({3, 5, 0, {{1, 1, {1, 1}, 1}, {5, 7, {1, 1}, 3}}}, random);                    // everything into one cell
+  check_layouts({1, 0, 1, {{1, 1, {1, 1}, 5}, {3, 4, {2, 3}, 2}}}, random);                    // one cell to many
+  check_layouts({1, 0, 0, {{1, 1, {1, 1}, 37}, {9, 11, {5, 3}, 17}}}, random);                 // a bin of more rows than one list holds
+  check_layouts({1, 0, 0, {{1, 1, {1, 150}, 3}, {2, 2, {1, 150}, 3}, {3, 3, {1, 150}, 3}}}, random);  // rows longer than one step
+  check_layouts({2, 0, 0, {{1, 1, {131, 1}, 2}, {1, 1, {3, 997}, 2}}}, random);
+  check_layouts({1, 2, 0, {{1, 1, {13, 17}, 19}, {2, 3, {13, 17}, 19}, {3, 2, {13, 17}, 19}}}, random);
+  check_layouts({1, 0, 0, {{1, 1, {24, 24}, 16}, {1, 1, {16, 16}, 16}, {5, 5, {7, 7}, 16}}}, random);
+}
+
+TEST_CASE("pool: random shapes") {
+  std::mt19937 random(fresh_seed());
+  const auto pick = [&](int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
+  for (int i = 0; i < 150; i++) {
+    Case c;
+    c.batch = pick(1, 3);
+    c.prefix = pick(0, 2) == 0 ? pick(1, 5) : 0;
+    const int64_t scales = pick(1, 3);
+    for (int64_t s = 0; s < scales; s++) c.scales.push_back({pick(1, 4), pick(1, 4), {pick(1, 9), pick(1, 9)}, pick(1, 37)});
+    c.output_index = pick(0, scales - 1);
+    check_layouts(c, random);
+  }
+}
+
+TEST_CASE("pool: one buffer for all scales") {
+  std::mt19937 random(fresh_seed());
+  const Case c{2, 1, 0, {{1, 1, {3, 3}, 8}, {2, 2, {3, 3}, 8}}, Layout::kTokens, Layout::kTokens};
+  const Params joined = params_of(c, true);
+  const Params separate = params_of(c);
+  Floats all((2 + 8) * 10 * 8);
+  std::uniform_real_distribution<float> value(-1, 1);
+  std::generate_n(all.data.get(), all.size, [&] { return value(random); });
+  Floats a(joined.output_elements()), b(separate.output_elements());
+  run(joined, cpu::cpu_backend(), {host_buffer(all.data.get()), host_buffer(all.data.get())}, host_buffer(a.data.get()));
+  run_reference(separate, {all.data.get(), all.data.get() + 2 * 10 * 8}, b.data.get());
+  CHECK(differing(a.data.get(), b.data.get(), a.size) == 0);
+}
+
+TEST_CASE("pool: an image's features do not depend on its batch") {
+  std::mt19937 random(fresh_seed());
+  Case c{3, 1, 0, {{1, 1, {5, 5}, 20}, {2, 2, {5, 5}, 20}}, Layout::kTokens, Layout::kTokens};
+  Params three = params_of(c);
+  const std::vector<Floats> sources = scatter(three, random);
+  Floats all(three.output_elements());
+  run(three, cpu::cpu_backend(), buffers(sources), host_buffer(all.data.get()));
+  c.batch = 1;
+  for (int64_t image = 0; image < 3; image++) {
+    Params one = params_of(c);
+    for (size_t t = 0; t < one.tile_offsets.size(); t++) one.tile_offsets[t] = three.tile_offsets[t * 3 + static_cast<size_t>(image)];
+    Floats single(one.output_elements());
+    run(one, cpu::cpu_backend(), buffers(sources), host_buffer(single.data.get()));
+    CHECK(differing(single.data.get(), all.data.get() + image * single.size, single.size) == 0);
+  }
+}
+
+TEST_CASE("pool: parameters that do not fit are refused") {
+  Plan plan;
+  Scale scale;
+  scale.rows = scale.columns = 1;
+  plan.scales = {scale};
+  const auto code = [&](int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features) {
+    try {
+      make_params(plan, batch, input, output, prefix, features, false);
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).find("Expected") == 0);
+      CHECK(std::string(error.what()).find("but received") != std::string::npos);
+      return std::string(error_code_name(error.code()));
+    }
+    return std::string("none");
+  };
+  constexpr Layout kT = Layout::kTokens, kM = Layout::kFeatureMap;
+  CHECK(code(1, kT, kT, 0, {{{2, 2}, 3}}) == "none");
+  CHECK(code(0, kT, kT, 0, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kT, -1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kM, kM, 1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kM, 1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kM, kT, 1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kT, 0, {}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kT, 0, {{{0, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kT, 0, {{{2, 2}, 0}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kT, 0, {{{int64_t{1} << 32, int64_t{1} << 32}, 3}}) == "ERR_PLAN_TOO_LARGE");
+  CHECK(code(int64_t{1} << 62, kT, kT, 0, {{{2, 2}, 3}}) == "ERR_PLAN_TOO_LARGE");
+  CHECK(code(1, kT, kT, std::numeric_limits<int64_t>::max(), {{{2, 2}, 3}}) == "ERR_PLAN_TOO_LARGE");
+}
