@@ -102,6 +102,8 @@ export interface NativePoolRequest {
 export interface NativeRuntimeInfo {
   path: string;
   version: string;
+  /** What a user should know about this choice of library, or ''. */
+  notice: string;
   /** What the library was compiled with; says nothing about what works on this machine. */
   providers: string[];
   /** Why each provider other than the CPU's cannot be used, where asked. */

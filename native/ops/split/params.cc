@@ -12,21 +12,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); }
 
-void check_source(Source& source) {
-  if (source.height < 1 || source.width < 1) refuse("Expected an image of at least 1 x 1 pixels but received " + to_string(Size{source.height, source.width}));
-  if (source.type == PixelType::kFloat32) {
-    if (source.batch < 1 || source.channels < 1) refuse("Expected at least 1 image and 1 channel for a float tensor but received " + std::to_string(source.batch) + " and " + std::to_string(source.channels));
-    checked_product("an image's bytes", source.batch, source.channels, source.height, source.width, 4);
-    return;
-  }
-  if (source.batch != 1) refuse("Expected one uint8 image but received " + std::to_string(source.batch));
-  if (source.channels != 1 && source.channels != 3 && source.channels != 4) refuse("Expected 1, 3 or 4 channels for a uint8 image but received " + std::to_string(source.channels));
-  const int64_t row = checked_product("an image's row", source.width, source.channels);
-  if (source.row_stride == 0) source.row_stride = row;
-  if (source.row_stride < row) refuse("Expected a stride of at least " + std::to_string(row) + " bytes (width * channels) for a uint8 image but received " + std::to_string(source.row_stride));
-  checked_product("an image's bytes", source.height, source.row_stride);
-}
-
 Rectangle check_crop(Size image, const std::optional<Rectangle>& crop) {
   if (!crop) return {0, 0, image.height, image.width};
   const Rectangle& r = *crop;
@@ -53,6 +38,21 @@ int64_t Source::byte_size() const {
   if (type == PixelType::kFloat32) return batch * channels * height * width * 4;
   const int64_t row = width * channels;
   return (height - 1) * (row_stride ? row_stride : row) + row;
+}
+
+void check_source(Source& source) {
+  if (source.height < 1 || source.width < 1) refuse("Expected an image of at least 1 x 1 pixels but received " + to_string(Size{source.height, source.width}));
+  if (source.type == PixelType::kFloat32) {
+    if (source.batch < 1 || source.channels < 1) refuse("Expected at least 1 image and 1 channel for a float tensor but received " + std::to_string(source.batch) + " and " + std::to_string(source.channels));
+    checked_product("an image's bytes", source.batch, source.channels, source.height, source.width, 4);
+    return;
+  }
+  if (source.batch != 1) refuse("Expected one uint8 image but received " + std::to_string(source.batch));
+  if (source.channels != 1 && source.channels != 3 && source.channels != 4) refuse("Expected 1, 3 or 4 channels for a uint8 image but received " + std::to_string(source.channels));
+  const int64_t row = checked_product("an image's row", source.width, source.channels);
+  if (source.row_stride == 0) source.row_stride = row;
+  if (source.row_stride < row) refuse("Expected a stride of at least " + std::to_string(row) + " bytes (width * channels) for a uint8 image but received " + std::to_string(source.row_stride));
+  checked_product("an image's bytes", source.height, source.row_stride);
 }
 
 std::vector<ScaleTables> make_tables(const Plan& plan, const std::optional<Rectangle>& crop, ResizeMode mode) {

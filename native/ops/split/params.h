@@ -76,6 +76,9 @@ struct Params {
   }
 };
 
+// Resolves row_stride; Error kInvalidArgument or kPlanTooLarge for a source that cannot be.
+void check_source(Source& source);
+
 // The tables of a plan for one resize mode, shared by all images of that shape.
 std::vector<ScaleTables> make_tables(const Plan& plan, const std::optional<Rectangle>& crop, ResizeMode mode);
 

@@ -1,0 +1,138 @@
+#include "addon/environment.h"
+
+#include <atomic>
+#include <utility>
+
+#include "engine/parts.h"
+
+namespace manyscale::addon {
+
+Napi::Error to_javascript(Napi::Env env, const Error& error) {
+  Napi::Error value = Napi::Error::New(env, error.what());
+  value.Set("code", error_code_name(error.code()));
+  return value;
+}
+
+void Environment::create(Napi::Env env) {
+  env.SetInstanceData<Environment>(new Environment(env));
+}
+
+Environment::Environment(Napi::Env env) : env_(env) {
+  const napi_status status = napi_create_threadsafe_function(
+      env, nullptr, nullptr, Napi::String::New(env, "manyscale"), 0, 1, nullptr, nullptr, this,
+      [](napi_env call_env, napi_value, void* context, void*) {
+        if (call_env != nullptr) static_cast<Environment*>(context)->settle();
+      },
+      &channel_);
+  if (status != napi_ok) throw Napi::Error::New(env, "Expected a completion channel for manyscale but Node refused to make one");
+  napi_unref_threadsafe_function(env, channel_);
+  // Hooks run last in, first out: this one before the channel's own.
+  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Environment*>(self)->close(); }, this);
+}
+
+Napi::Value Environment::run(Call call, const std::function<std::function<void()>(Completion)>& start) {
+  const Napi::Env env(env_);
+  auto deferred = Napi::Promise::Deferred::New(env);
+  const uint64_t id = next_id_++;
+  if (in_flight_.empty()) napi_ref_threadsafe_function(env_, channel_);  // a promise in flight keeps the process alive
+  in_flight_.emplace(id, InFlight{deferred, std::move(call), {}});
+  {
+    const std::lock_guard lock(mutex_);
+    pending_++;
+  }
+  try {
+    in_flight_.at(id).cancel = start(Completion(this, id));
+  } catch (const Error& error) {
+    complete(id, error);
+  } catch (const std::bad_alloc&) {
+    complete(id, Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure"));
+  }
+
+  Napi::Object job = Napi::Object::New(env);
+  job.Set("promise", deferred.Promise());
+  job.Set("cancel", Napi::Function::New(env, [this, id](const Napi::CallbackInfo&) {
+            const auto found = in_flight_.find(id);
+            if (found != in_flight_.end() && found->second.cancel) found->second.cancel();
+          }));
+  return job;
+}
+
+Napi::Value Environment::run_task(Call call, std::function<void()> work) {
+  return run(std::move(call), [&work](Completion completion) {
+    auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    engine::submit_task([completion, cancelled, work = std::move(work)] {
+      std::optional<Error> error;
+      try {
+        if (cancelled->load()) throw Error(ErrorCode::kCancelled, "cancelled");
+        work();
+      } catch (const Error& failure) {
+        error = failure;
+      } catch (const std::bad_alloc&) {
+        error.emplace(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure");
+      } catch (const std::exception& failure) {
+        error.emplace(ErrorCode::kInvalidArgument, failure.what());
+      }
+      completion(std::move(error));
+    });
+    return [cancelled] { cancelled->store(true); };
+  });
+}
+
+void Environment::complete(uint64_t id, std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  ended_.push_back({id, std::move(error)});
+  pending_--;
+  // Refused only when the environment is closing: nobody waits for the promise then.
+  napi_call_threadsafe_function(channel_, nullptr, napi_tsfn_nonblocking);
+  idle_.notify_all();
+}
+
+void Environment::settle() {
+  const Napi::Env env(env_);
+  const Napi::HandleScope scope(env);
+  std::vector<Ended> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    ended.swap(ended_);
+  }
+  for (Ended& end : ended) {
+    const auto found = in_flight_.find(end.id);
+    InFlight call = std::move(found->second);
+    in_flight_.erase(found);
+    if (in_flight_.empty()) napi_unref_threadsafe_function(env_, channel_);
+    settle_one(env, call, end.error);
+  }
+}
+
+// Nothing is thrown here: when JavaScript can no longer run (a worker thread that is being ended) nobody waits either.
+void Environment::settle_one(Napi::Env env, const InFlight& call, const std::optional<Error>& error) {
+  const Napi::HandleScope scope(env);
+  try {
+    if (error) {
+      call.deferred.Reject(to_javascript(env, *error).Value());
+      return;
+    }
+    Napi::Value value;
+    try {
+      value = call.call.result(env);
+    } catch (const Napi::Error& failure) {
+      call.deferred.Reject(failure.Value());
+      return;
+    }
+    call.deferred.Resolve(value);
+  } catch (const Napi::Error&) {
+  }
+}
+
+void Environment::close() {
+  for (auto& [id, call] : in_flight_) {
+    if (call.cancel) call.cancel();
+  }
+  {
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [this] { return pending_ == 0; });
+  }
+  in_flight_.clear();
+}
+
+}  // namespace manyscale::addon

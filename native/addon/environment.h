@@ -1,0 +1,94 @@
+// What the addon keeps for one JavaScript environment (the main thread or one worker thread): calls in flight and the
+// channel on which their ends reach the JavaScript thread. Nothing is shared between environments.
+#pragma once
+
+#include <napi.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "core/error.h"
+
+namespace manyscale::addon {
+
+// An Error as the JavaScript error that src/native/addon.ts describes: { message, code }.
+Napi::Error to_javascript(Napi::Env env, const Error& error);
+
+// Runs `body` and turns whatever C++ exception it ends with into a JavaScript one.
+template <typename Body>
+auto guarded(Napi::Env env, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw to_javascript(env, error);
+  } catch (const std::bad_alloc&) {
+    throw to_javascript(env, Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure"));
+  }
+}
+
+class Environment {
+ public:
+  static void create(Napi::Env env);  // at module load, once per environment
+  static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+
+  // Tells the environment, from any thread and once, that native code has let go of everything that belongs to the call.
+  class Completion {
+   public:
+    void operator()(std::optional<Error> error) const { environment_->complete(id_, std::move(error)); }
+
+   private:
+    friend class Environment;
+    Completion(Environment* environment, uint64_t id) : environment_(environment), id_(id) {}
+    Environment* environment_;
+    uint64_t id_;
+  };
+
+  struct Call {
+    // On the JavaScript thread after success: the value that the promise gets.
+    std::function<Napi::Value(Napi::Env)> result;
+    // Values that native code reads or writes while the call lasts.
+    std::vector<Napi::Reference<Napi::Value>> keep;
+  };
+  // Starts a call: `start` is given the completion and returns what cancels the call. Returns { promise, cancel }.
+  Napi::Value run(Call call, const std::function<std::function<void()>(Completion)>& start);
+
+  // The common case: `work` runs on a thread of the executor; a cancelled call that has not begun does not begin.
+  Napi::Value run_task(Call call, std::function<void()> work);
+
+  ~Environment() = default;
+
+ private:
+  struct InFlight {
+    Napi::Promise::Deferred deferred;
+    Call call;
+    std::function<void()> cancel;
+  };
+  struct Ended {
+    uint64_t id;
+    std::optional<Error> error;
+  };
+
+  explicit Environment(Napi::Env env);
+  void complete(uint64_t id, std::optional<Error> error);
+  void settle();  // on the JavaScript thread: everything that ended since the last time
+  static void settle_one(Napi::Env env, const InFlight& call, const std::optional<Error>& error);
+  void close();  // the environment ends: cancel everything and wait for it
+
+  napi_env env_;
+  napi_threadsafe_function channel_ = nullptr;  // unreferenced while nothing is in flight, so that the process can end
+  uint64_t next_id_ = 1;
+  std::unordered_map<uint64_t, InFlight> in_flight_;  // JavaScript thread only
+
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  int64_t pending_ = 0;  // calls that native code still works on
+  std::vector<Ended> ended_;
+};
+
+}  // namespace manyscale::addon

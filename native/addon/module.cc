@@ -1,0 +1,66 @@
+// The addon's entry.
+#include "addon/environment.h"
+#include "addon/exports.h"
+#include "core/isa.h"
+#include "engine/parts.h"
+
+namespace manyscale::addon {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr const char* kSanitizers = "address";
+#elif defined(__SANITIZE_THREAD__)
+constexpr const char* kSanitizers = "thread";
+#else
+constexpr const char* kSanitizers = "";
+#endif
+
+#if defined(__x86_64__)
+constexpr const char* kArchitecture = "x64";
+#elif defined(__aarch64__)
+constexpr const char* kArchitecture = "arm64";
+#else
+constexpr const char* kArchitecture = "other";
+#endif
+
+#if defined(__clang__)
+constexpr const char* kCompiler = "clang " __clang_version__;
+#else
+constexpr const char* kCompiler = "gcc " __VERSION__;
+#endif
+
+Napi::Value build_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("version", MANYSCALE_VERSION);
+  object.Set("compiler", kCompiler);
+  object.Set("architecture", kArchitecture);
+  Napi::Array isas = Napi::Array::New(env);
+  for (const Isa isa : available_isas()) isas.Set(isas.Length(), isa_name(isa));
+  object.Set("isas", isas);
+  object.Set("threads", engine::executor_threads());
+  object.Set("cuda", false);
+  object.Set("sanitizers", kSanitizers);
+  return object;
+}
+
+Napi::Value kernels(const Napi::CallbackInfo& info) {
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("split", engine::split_kernel_isa());
+  object.Set("pool", engine::pool_kernel_isa());
+  return object;
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  Environment::create(env);
+  export_function(env, exports, "buildInfo", build_info);
+  export_function(env, exports, "kernels", kernels);
+  export_operations(env, exports);
+  export_sessions(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(manyscale, initialise)
+
+}  // namespace
+}  // namespace manyscale::addon

@@ -1,0 +1,69 @@
+#include "engine/parts.h"
+
+#include <string>
+#include <utility>
+
+#include "core/checked.h"
+#include "device/cpu/cpu_backend.h"
+#include "device/cpu/executor.h"
+#include "ops/pool/pool.h"
+#include "ops/split/split.h"
+
+namespace manyscale::engine {
+
+std::vector<int64_t> split_elements(const SplitRequest& request) {
+  if (request.joined && !request.plan.same_tile_shape()) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected scales of one tile shape for a joined tile batch but received several; make one batch per scale");
+  }
+  const int64_t channels = request.source.type == split::PixelType::kUint8 ? 3 : request.source.channels;
+  std::vector<int64_t> elements;
+  for (const Scale& scale : request.plan.scales) {
+    const int64_t count = checked_product("a tile batch", request.source.batch, channels, scale.height, scale.width);
+    checked_product("a tile batch's bytes", count, 4);
+    if (request.joined && !elements.empty()) {
+      elements[0] = checked_sum("a tile batch", elements[0], count);
+    } else {
+      elements.push_back(count);
+    }
+  }
+  return elements;
+}
+
+void split_all(const SplitRequest& request, const void* pixels, const std::vector<float*>& destinations) {
+  split::Params params = split::make_params(request.source, request.plan, request.crop, request.preprocess,
+                                            split::make_tables(request.plan, request.crop, request.preprocess.resize));
+  params.tiles = split::all_tiles(params, request.joined);
+  std::vector<Buffer> buffers;
+  for (size_t s = 0; s < params.scales.size(); s++) buffers.push_back(host_buffer(destinations[request.joined ? 0 : s]));
+  split::run(params, cpu::cpu_backend(), host_buffer(pixels), buffers);
+}
+
+pool::Params pool_params(const PoolRequest& request) {
+  return pool::make_params(request.plan, request.batch, request.input, request.output, request.prefix, request.features, request.joined);
+}
+
+std::vector<int64_t> pool_source_elements(const pool::Params& params, bool joined) {
+  std::vector<int64_t> elements;
+  for (size_t s = 0; s < params.scales.size(); s++) {
+    const int64_t count = checked_product("tile features", params.scales[s].rows, params.scales[s].columns, params.batch, params.tile_elements(s));
+    if (joined && !elements.empty()) {
+      elements[0] = checked_sum("tile features", elements[0], count);
+    } else {
+      elements.push_back(count);
+    }
+  }
+  return elements;
+}
+
+void pool_all(const pool::Params& params, const std::vector<const float*>& sources, float* destination) {
+  std::vector<Buffer> buffers;
+  for (size_t s = 0; s < params.scales.size(); s++) buffers.push_back(host_buffer(sources[sources.size() == 1 ? 0 : s]));
+  pool::run(params, cpu::cpu_backend(), buffers, host_buffer(destination));
+}
+
+const char* split_kernel_isa() { return split::kernel_isa(); }
+const char* pool_kernel_isa() { return pool::kernel_isa(); }
+void submit_task(std::function<void()> task) { cpu::Executor::instance().submit(std::move(task)); }
+int executor_threads() { return cpu::cpu_backend().concurrency(); }
+
+}  // namespace manyscale::engine
