@@ -53,19 +53,22 @@ function antialiased(name: string, input: number, output: number, single: boolea
   });
 }
 
-/** PyTorch without antialias; taps outside the picture repeat its edge, so windows may reach outside. */
+/**
+ * PyTorch without antialias: the scale is float32, coordinates are double. Taps outside
+ * the picture repeat its edge, so windows may reach outside.
+ */
 function direct(name: string, input: number, output: number): Window[] {
   const scale = f(input / output);
   return Array.from({ length: output }, (_, i) => {
-    const centre = f(f(scale * f(i + 0.5)) - 0.5);
+    const centre = scale * (i + 0.5) - 0.5;
     if (name === 'bilinear') {
       const coordinate = Math.max(0, centre);
       const first = Math.min(Math.floor(coordinate), input - 1);
-      const t = f(coordinate - first);
-      return { first, weights: [f(1 - t), t] };
+      const t = coordinate - first;
+      return { first, weights: [1 - t, t] };
     }
     const base = Math.floor(centre);
-    const t = f(centre - base);
+    const t = centre - base;
     return { first: base - 1, weights: [keys(t + 1, -0.75), keys(t, -0.75), keys(1 - t, -0.75), keys(2 - t, -0.75)] };
   });
 }
