@@ -126,9 +126,11 @@ inline void token_cell(const View& view, const ScaleView& scale, int64_t image, 
   sum.end();
 }
 
-// Blocks of a transposed write: both sides of a block stay in the first-level cache.
-constexpr int64_t kBlockCells = 64;
-constexpr int64_t kBlockChannels = 64;
+// Blocks of a transposed write: a cache line on the side of the feature map, long runs on the side of the tokens. The
+// extra floats of a row keep its column from falling into few sets of the first-level cache.
+constexpr int64_t kBlockCells = 16;
+constexpr int64_t kBlockChannels = 256;
+constexpr int64_t kBlockStride = kBlockChannels + 16;
 
 void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_end) {
   const int64_t cells = view.grid_height * view.grid_width;
@@ -139,113 +141,154 @@ void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_en
       for (int64_t cell = cell_begin; cell < cell_end; cell++) token_cell(view, scale, image, cell, 0, scale.channels, out + cell * view.channels);
       continue;
     }
-    float block[kBlockCells * kBlockChannels];
+    float block[kBlockCells * kBlockStride];
     for (int64_t from = cell_begin; from < cell_end; from += kBlockCells) {
       const int64_t block_cells = smaller(kBlockCells, cell_end - from);
       for (int64_t channel = 0; channel < scale.channels; channel += kBlockChannels) {
         const int64_t block_channels = smaller(kBlockChannels, scale.channels - channel);
-        for (int64_t k = 0; k < block_cells; k++) token_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockChannels);
+        for (int64_t k = 0; k < block_cells; k++) token_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockStride);
         float* const out = view.destination + (image * view.channels + scale.channel_offset + channel) * cells + from;
         for (int64_t c = 0; c < block_channels; c++) {
-          for (int64_t k = 0; k < block_cells; k++) out[c * cells + k] = block[k * kBlockChannels + c];
+          for (int64_t k = 0; k < block_cells; k++) out[c * cells + k] = block[k * kBlockStride + c];
         }
       }
     }
   }
 }
 
-// A plane of a feature map over all tiles of a scale.
-struct Plane {
-  const ScaleView& scale;
-  int64_t batch;
-  int64_t image;
-  int64_t channel;
+// Output rows and columns of one plane. Either whole rows or a part of one, so that the cells follow one another.
+struct Piece {
+  int64_t row;
+  int64_t rows;
+  int64_t column;
+  int64_t columns;
 
-  const float* row(int64_t y, int64_t tile_column) const {
-    const int64_t tile = scale.y.tile[y] * scale.columns + tile_column;
-    return scale.source + scale.tile_offsets[tile * batch + image] + (channel * scale.grid_height + scale.y.cell[y]) * scale.grid_width;
-  }
-  // Calls visit(values, from, to) for each run of merged columns from .. to - 1 of row y that stands in one tile.
-  template <typename Visit>
-  void runs(int64_t y, int64_t left, int64_t right, Visit visit) const {
-    for (int64_t x = left; x < right;) {
-      const int64_t end = smaller(right, x - scale.x.cell[x] + scale.grid_width);
-      visit(row(y, scale.x.tile[x]) + scale.x.cell[x], x, end);
-      x = end;
-    }
-  }
+  int64_t cells() const { return rows * columns; }
 };
 
-// Runs are short (a tile's grid is 7 to 32 wide): no call, and a last vector that overlaps the one before.
-inline void copy_run(float* to, const float* from, int64_t count) {
-  typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
-  if (count >= kLanes) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) *reinterpret_cast<Vector*>(to + i) = *reinterpret_cast<const Vector*>(from + i);
-    if (i < count) *reinterpret_cast<Vector*>(to + count - kLanes) = *reinterpret_cast<const Vector*>(from + count - kLanes);
-  } else if (count >= 4) {
-    int64_t i = 0;
-    for (; i + 4 <= count; i += 4) *reinterpret_cast<Four*>(to + i) = *reinterpret_cast<const Four*>(from + i);
-    if (i < count) *reinterpret_cast<Four*>(to + count - 4) = *reinterpret_cast<const Four*>(from + count - 4);
-  } else {
-    for (int64_t i = 0; i < count; i++) to[i] = from[i];
+// Visits the merged cells top .. bottom - 1, left .. right - 1 of one channel, tile by tile: visit(values, y, x, rows,
+// columns), where a row of values is grid_width behind the one above.
+template <typename Visit>
+inline void visit_tiles(const View& view, const ScaleView& scale, int64_t image, int64_t channel, int64_t top, int64_t bottom, int64_t left, int64_t right, Visit visit) {
+  for (int64_t y = top; y < bottom;) {
+    const int64_t row = scale.y.cell[y];
+    const int64_t rows = smaller(scale.grid_height - row, bottom - y);
+    for (int64_t x = left; x < right;) {
+      const int64_t column = scale.x.cell[x];
+      const int64_t columns = smaller(scale.grid_width - column, right - x);
+      const int64_t tile = scale.y.tile[y] * scale.columns + scale.x.tile[x];
+      visit(scale.source + scale.tile_offsets[tile * view.batch + image] + (channel * scale.grid_height + row) * scale.grid_width + column, y, x, rows, columns);
+      x += columns;
+    }
+    y += rows;
   }
 }
 
-constexpr int64_t kRowCells = 64;   // output cells of a row that are summed together
-constexpr int64_t kMapChannels = 16; // that are transposed together: a cache line of tokens
-constexpr int64_t kRowStep = 16;    // sums are made in whole steps of this many; the cells beyond the row are not written
+// Rows are short (a tile's grid is 7 to 32 wide): no call, and a last vector that overlaps the one before.
+template <int64_t Lanes>
+inline void copy_vectors(float* to, const float* from, int64_t count) {
+  typedef float Part __attribute__((vector_size(Lanes * 4), aligned(4), may_alias));
+  for (int64_t i = 0; i + Lanes <= count; i += Lanes) *reinterpret_cast<Part*>(to + i) = *reinterpret_cast<const Part*>(from + i);
+  if (count % Lanes != 0) *reinterpret_cast<Part*>(to + count - Lanes) = *reinterpret_cast<const Part*>(from + count - Lanes);
+}
+inline void copy_row(float* to, const float* from, int64_t count) {
+  if (count >= kLanes) return copy_vectors<kLanes>(to, from, count);
+  if (kLanes > 8 && count >= 8) return copy_vectors<8>(to, from, count);
+  if (kLanes > 4 && count >= 4) return copy_vectors<4>(to, from, count);
+  for (int64_t i = 0; i < count; i++) to[i] = from[i];
+}
 
-// sum[i] += staged[Ratio * i] + ..., one after the other.
+constexpr int64_t kPieceCells = 256;
+constexpr int64_t kStaged = 4096;  // merged cells that are brought together in the first-level cache
+constexpr int64_t kStep = 16;      // averages made at once
+
+// Bins of Ratio columns and any number of rows. staged[r] has row r of every bin, all bins in one line.
 template <int64_t Ratio>
-inline void add_even(float* sum, const float* staged, int64_t count) {
-  for (int64_t from = 0; from < count; from += kRowStep) {
-    for (int64_t i = from; i < from + kRowStep; i++) {
-      float value = sum[i];
-      for (int64_t k = 0; k < Ratio; k++) value += staged[Ratio * i + k];
-      sum[i] = value;
+inline void average_even(const float* staged, int64_t rows, int64_t cells, float* to) {
+  const float height = static_cast<float>(rows);
+  const auto step = [&](int64_t from, int64_t count) {
+    float sum[kStep] = {};
+    for (int64_t r = 0; r < rows; r++) {
+      const float* const values = staged + (r * cells + from) * Ratio;
+      for (int64_t i = 0; i < count; i++) {
+        for (int64_t k = 0; k < Ratio; k++) sum[i] += values[Ratio * i + k];
+      }
     }
-  }
+    for (int64_t i = 0; i < count; i++) to[from + i] = sum[i] / height / static_cast<float>(Ratio);
+  };
+  int64_t from = 0;
+  for (; from + kStep <= cells; from += kStep) step(from, kStep);
+  if (from < cells) step(from, cells - from);
 }
 
-// Output cells column .. column + count - 1 of one row, count <= kRowCells.
-void plane_row(const Plane& plane, int64_t row, int64_t column, int64_t count, float* to) {
-  const AxisView& x = plane.scale.x;
-  const int64_t top = plane.scale.y.first[row];
-  const int64_t bottom = plane.scale.y.last[row];
-  const int64_t left = x.first[column];
-  const int64_t right = x.last[column + count - 1];
-  if (x.ratio == 1 && bottom - top == 1) {
-    plane.runs(top, left, right, [&](const float* values, int64_t from, int64_t end) { copy_run(to + (from - left), values, end - from); });
+// Averages of one piece of one output plane, cell after cell.
+void average_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, float* to) {
+  const AxisView& axis_y = scale.y;
+  const AxisView& axis_x = scale.x;
+  const int64_t cells = piece.cells();
+  const int64_t top = axis_y.first[piece.row];
+  const int64_t bottom = axis_y.last[piece.row + piece.rows - 1];
+  const int64_t left = axis_x.first[piece.column];
+  const int64_t right = axis_x.last[piece.column + piece.columns - 1];
+  if (axis_y.ratio == 1 && axis_x.ratio == 1) {
+    visit_tiles(view, scale, image, channel, top, bottom, left, right, [&](const float* values, int64_t y, int64_t x, int64_t rows, int64_t columns) {
+      float* const out = to + (y - top) * piece.columns + (x - left);
+      for (int64_t r = 0; r < rows; r++) copy_row(out + r * piece.columns, values + r * scale.grid_width, columns);
+    });
     return;
   }
-  float sum[kRowCells] = {};
-  const float height = static_cast<float>(bottom - top);
-  if (x.ratio == 2 || x.ratio == 3) {
-    float staged[3 * kRowCells];
-    for (int64_t i = x.ratio * count; i < x.ratio * kRowCells; i++) staged[i] = 0;  // the steps read beyond the row
-    for (int64_t y = top; y < bottom; y++) {
-      plane.runs(y, left, right, [&](const float* values, int64_t from, int64_t end) { copy_run(staged + (from - left), values, end - from); });
-      if (x.ratio == 2) add_even<2>(sum, staged, count);
-      if (x.ratio == 3) add_even<3>(sum, staged, count);
-    }
-    for (int64_t i = 0; i < count; i++) to[i] = sum[i] / height / static_cast<float>(x.ratio);
-    return;
-  }
-  for (int64_t y = top; y < bottom; y++) {
-    int64_t i = 0;  // the first bin that reaches into the run
-    plane.runs(y, left, right, [&](const float* values, int64_t from, int64_t end) {
-      while (x.last[column + i] <= from) i++;
-      for (int64_t k = i; k < count && x.first[column + k] < end; k++) {
-        const int64_t stop = smaller(x.last[column + k], end);
-        float value = sum[k];
-        for (int64_t at = larger(x.first[column + k], from); at < stop; at++) value += values[at - from];
-        sum[k] = value;
+  if (axis_y.ratio > 0 && (axis_x.ratio == 2 || axis_x.ratio == 3) && axis_y.ratio <= kStaged / (cells * axis_x.ratio)) {
+    float staged[kStaged];
+    const int64_t height = axis_y.ratio;
+    const int64_t width = axis_x.ratio * piece.columns;
+    visit_tiles(view, scale, image, channel, top, bottom, left, right, [&](const float* values, int64_t y, int64_t x, int64_t rows, int64_t columns) {
+      int64_t bin = (y - top) / height;
+      int64_t row = (y - top) % height;
+      for (int64_t r = 0; r < rows; r++) {
+        copy_row(staged + (row * piece.rows + bin) * width + (x - left), values + r * scale.grid_width, columns);
+        if (++row == height) row = 0, bin++;
       }
     });
+    if (axis_x.ratio == 2) average_even<2>(staged, height, cells, to);
+    if (axis_x.ratio == 3) average_even<3>(staged, height, cells, to);
+    return;
   }
-  for (int64_t i = 0; i < count; i++) to[i] = sum[i] / height / static_cast<float>(x.last[column + i] - x.first[column + i]);
+  for (int64_t row = 0; row < piece.rows; row++) {
+    float* const out = to + row * piece.columns;
+    const int64_t* const first = axis_x.first + piece.column;
+    const int64_t* const last = axis_x.last + piece.column;
+    const int64_t bin_top = axis_y.first[piece.row + row];
+    const int64_t bin_bottom = axis_y.last[piece.row + row];
+    for (int64_t i = 0; i < piece.columns; i++) out[i] = 0;
+    for (int64_t y = bin_top; y < bin_bottom; y++) {
+      int64_t i = 0;  // the first bin that reaches into the tile
+      visit_tiles(view, scale, image, channel, y, y + 1, left, right, [&](const float* values, int64_t, int64_t x, int64_t, int64_t columns) {
+        while (last[i] <= x) i++;
+        for (int64_t k = i; k < piece.columns && first[k] < x + columns; k++) {
+          float sum = out[k];
+          for (int64_t at = larger(first[k], x); at < smaller(last[k], x + columns); at++) sum += values[at - x];
+          out[k] = sum;
+        }
+      });
+    }
+    for (int64_t i = 0; i < piece.columns; i++) out[i] = out[i] / static_cast<float>(bin_bottom - bin_top) / static_cast<float>(last[i] - first[i]);
+  }
 }
+
+// Cuts output rows into pieces.
+template <typename Visit>
+inline void visit_pieces(const View& view, int64_t row_begin, int64_t row_end, Visit visit) {
+  if (view.grid_width <= kPieceCells) {
+    const int64_t rows = kPieceCells / view.grid_width;
+    for (int64_t row = row_begin; row < row_end; row += rows) visit(Piece{row, smaller(rows, row_end - row), 0, view.grid_width});
+    return;
+  }
+  for (int64_t row = row_begin; row < row_end; row++) {
+    for (int64_t column = 0; column < view.grid_width; column += kPieceCells) visit(Piece{row, 1, column, smaller(kPieceCells, view.grid_width - column)});
+  }
+}
+
+constexpr int64_t kMapChannels = 16;  // transposed together: a cache line on the side of the tokens
 
 void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channel_end, int64_t row_begin, int64_t row_end) {
   const int64_t cells = view.grid_height * view.grid_width;
@@ -255,33 +298,24 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
     const int64_t end = smaller(channel_end - scale.channel_offset, scale.channels);
     if (!view.tokens_out) {
       for (int64_t channel = begin; channel < end; channel++) {
-        const Plane plane{scale, view.batch, image, channel};
         float* const out = view.destination + (image * view.channels + scale.channel_offset + channel) * cells;
-        if (scale.tiles == 1 && scale.y.ratio == 1 && scale.x.ratio == 1) {
-          std::memcpy(out + row_begin * view.grid_width, plane.row(row_begin, 0), static_cast<size_t>((row_end - row_begin) * view.grid_width) * sizeof(float));
-          continue;
-        }
-        for (int64_t row = row_begin; row < row_end; row++) {
-          for (int64_t column = 0; column < view.grid_width; column += kRowCells) {
-            plane_row(plane, row, column, smaller(kRowCells, view.grid_width - column), out + row * view.grid_width + column);
-          }
-        }
+        visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
+          average_piece(view, scale, image, channel, piece, out + piece.row * view.grid_width + piece.column);
+        });
       }
       continue;
     }
-    float block[kMapChannels * kRowCells];
+    float block[kMapChannels * kPieceCells];
     for (int64_t channel = begin; channel < end; channel += kMapChannels) {
-      const int64_t block_channels = smaller(kMapChannels, end - channel);
-      for (int64_t row = row_begin; row < row_end; row++) {
-        for (int64_t column = 0; column < view.grid_width; column += kRowCells) {
-          const int64_t count = smaller(kRowCells, view.grid_width - column);
-          for (int64_t c = 0; c < block_channels; c++) plane_row({scale, view.batch, image, channel + c}, row, column, count, block + c * kRowCells);
-          float* const out = view.destination + (image * cells + row * view.grid_width + column) * view.channels + scale.channel_offset + channel;
-          for (int64_t k = 0; k < count; k++) {
-            for (int64_t c = 0; c < block_channels; c++) out[k * view.channels + c] = block[c * kRowCells + k];
-          }
+      const int64_t channels = smaller(kMapChannels, end - channel);
+      visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
+        const int64_t count = piece.cells();
+        for (int64_t c = 0; c < channels; c++) average_piece(view, scale, image, channel + c, piece, block + c * kPieceCells);
+        float* const out = view.destination + (image * cells + piece.row * view.grid_width + piece.column) * view.channels + scale.channel_offset + channel;
+        for (int64_t k = 0; k < count; k++) {
+          for (int64_t c = 0; c < channels; c++) out[k * view.channels + c] = block[c * kPieceCells + k];
         }
-      }
+      });
     }
   }
 }
