@@ -1,0 +1,349 @@
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "core/checked.h"
+#include "runtime/handle.h"
+
+namespace manyscale::runtime {
+namespace {
+
+// In the order of ONNXTensorElementDataType, which starts with "undefined".
+constexpr ElementType kElementTypes[] = {
+    ElementType::kOther,     ElementType::kFloat32, ElementType::kUint8,  ElementType::kInt8,    ElementType::kUint16,  ElementType::kInt16,
+    ElementType::kInt32,     ElementType::kInt64,   ElementType::kString, ElementType::kBool,    ElementType::kFloat16, ElementType::kFloat64,
+    ElementType::kUint32,    ElementType::kUint64,  ElementType::kComplex64, ElementType::kComplex128, ElementType::kBfloat16};
+
+ElementType element_type(int onnx) {
+  return onnx >= 0 && static_cast<size_t>(onnx) < std::size(kElementTypes) ? kElementTypes[onnx] : ElementType::kOther;
+}
+
+// "[batch, 3, 224, 224]"
+std::string text(const std::vector<int64_t>& dims, const std::vector<std::string>& symbols = {}) {
+  std::string result = "[";
+  for (size_t i = 0; i < dims.size(); i++) {
+    if (i > 0) result += ", ";
+    if (dims[i] >= 0) result += std::to_string(dims[i]);
+    else result += i < symbols.size() && !symbols[i].empty() ? symbols[i] : "any";
+  }
+  return result + "]";
+}
+
+[[noreturn]] void throw_shape(const char* what, const ValueInfo& value, const std::string& expected, const std::string& received) {
+  throw Error(ErrorCode::kModelShape, "Expected " + expected + " for the model's " + what + " '" + value.name + "' but received " + received);
+}
+
+// Whether `dims` agree with what the model declares; a dynamic dimension takes any, and a model may declare no shape at all.
+bool agrees(const ValueInfo& declared, const std::vector<int64_t>& dims, size_t from) {
+  if (declared.dims.empty()) return true;
+  if (declared.dims.size() != dims.size()) return false;
+  for (size_t i = from; i < dims.size(); i++) {
+    if (declared.dims[i] >= 0 && declared.dims[i] != dims[i]) return false;
+  }
+  return true;
+}
+
+ValueInfo describe(const ort::Api& api, const OrtTensorTypeAndShapeInfo* info) {
+  const auto check = [&api](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelLoad, "a type and a shape of a tensor"); };
+  ValueInfo value;
+  int type = 0;
+  check(api.GetTensorElementType(info, &type));
+  value.type = element_type(type);
+  size_t rank = 0;
+  check(api.GetDimensionsCount(info, &rank));
+  value.dims.resize(rank);
+  std::vector<const char*> symbols(rank, nullptr);
+  if (rank > 0) {
+    check(api.GetDimensions(info, value.dims.data(), rank));
+    check(api.GetSymbolicDimensions(info, symbols.data(), rank));
+  }
+  for (size_t i = 0; i < rank; i++) {
+    if (value.dims[i] < 0) value.dims[i] = -1;
+    value.symbols.emplace_back(symbols[i] ? symbols[i] : "");
+  }
+  return value;
+}
+
+}  // namespace
+
+const char* element_type_name(ElementType type) noexcept {
+  switch (type) {
+    case ElementType::kFloat32: return "float32";
+    case ElementType::kUint8: return "uint8";
+    case ElementType::kInt8: return "int8";
+    case ElementType::kUint16: return "uint16";
+    case ElementType::kInt16: return "int16";
+    case ElementType::kInt32: return "int32";
+    case ElementType::kInt64: return "int64";
+    case ElementType::kString: return "string";
+    case ElementType::kBool: return "bool";
+    case ElementType::kFloat16: return "float16";
+    case ElementType::kFloat64: return "float64";
+    case ElementType::kUint32: return "uint32";
+    case ElementType::kUint64: return "uint64";
+    case ElementType::kComplex64: return "complex64";
+    case ElementType::kComplex128: return "complex128";
+    case ElementType::kBfloat16: return "bfloat16";
+    case ElementType::kOther: break;
+  }
+  return "other";
+}
+
+void RunControl::cancel() noexcept {
+  const std::lock_guard lock(mutex_);
+  cancelled_.store(true, std::memory_order_release);
+  for (const Active& run : active_) ort::Status(*run.api, run.api->RunOptionsSetTerminate(run.options));
+}
+
+// Makes a run known to its control for as long as it lasts.
+class ActiveRun {
+ public:
+  ActiveRun(RunControl* control, const ort::Api& api, OrtRunOptions* options) : control_(control), options_(options) {
+    if (!control_) return;
+    const std::lock_guard lock(control_->mutex_);
+    throw_if_cancelled(control_);
+    control_->active_.push_back({&api, options_});
+  }
+  ~ActiveRun() {
+    if (!control_) return;
+    const std::lock_guard lock(control_->mutex_);
+    std::erase_if(control_->active_, [this](const auto& run) { return run.options == options_; });
+  }
+  ActiveRun(const ActiveRun&) = delete;
+  ActiveRun& operator=(const ActiveRun&) = delete;
+
+  static void throw_if_cancelled(const RunControl* control) {
+    if (control && control->cancelled()) throw Error(ErrorCode::kCancelled, "Expected a run to its end but received a request to cancel it");
+  }
+
+ private:
+  RunControl* control_;
+  OrtRunOptions* options_;
+};
+
+struct Session::State {
+  explicit State(Library& owner) : library(owner), api(owner.api()), session(api), cpu(api) {}
+
+  Library& library;
+  const ort::Api& api;
+  ort::SessionHandle session;
+  ort::MemoryInfo cpu;
+  std::vector<ValueInfo> inputs;
+  std::vector<ValueInfo> outputs;
+  std::map<std::string, std::string> metadata;
+  std::string producer;
+  std::string graph_name;
+  std::atomic<bool> shrink{false};
+
+  template <typename Create>
+  static std::unique_ptr<Session> load(Library& library, const Options& options, const std::string& what, Create create);
+  void inspect();
+  void inspect_metadata(OrtAllocator* allocator);
+
+  void check_input(size_t input, const std::vector<int64_t>& dims) const;
+  void check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const;
+  ort::Value tensor(const float* data, const std::vector<int64_t>& dims) const;
+  std::string execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values, RunControl* control);
+  std::vector<ValueInfo> probe(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control);
+};
+
+template <typename Create>
+std::unique_ptr<Session> Session::State::load(Library& library, const Options& options, const std::string& what, Create create) {
+  auto state = std::make_unique<State>(library);
+  const ort::Api& api = state->api;
+  const auto check = [&api](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelLoad, "a session's options to be accepted"); };
+  ort::SessionOptions session_options(api);
+  check(api.CreateSessionOptions(session_options.out()));
+  check(api.SetSessionLogSeverityLevel(session_options.get(), ort::kLogFatal));  // also when the logger is somebody else's
+  check(api.SetSessionGraphOptimizationLevel(session_options.get(), ort::kOptimizeAll));
+  check(api.SetIntraOpNumThreads(session_options.get(), options.intra_threads));
+  check(api.SetInterOpNumThreads(session_options.get(), 1));
+  check(api.AddSessionConfigEntry(session_options.get(), "session.intra_op.allow_spinning", "0"));
+  check(api.AddSessionConfigEntry(session_options.get(), "session.inter_op.allow_spinning", "0"));
+  check(api.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kDefaultMemory, state->cpu.out()));
+  ort::check(api, create(api, session_options.get(), state->session.out()), ErrorCode::kModelLoad, "an ONNX model that ONNX Runtime " + library.version() + " can load for " + what);
+  state->inspect();
+  return std::unique_ptr<Session>(new Session(std::move(state)));
+}
+
+void Session::State::inspect() {
+  const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelLoad, "a model that can be inspected"); };
+  OrtAllocator* allocator = nullptr;
+  check(api.GetAllocatorWithDefaultOptions(&allocator));
+  const auto list = [&](auto get_count, auto get_name, auto get_type, std::vector<ValueInfo>& values) {
+    size_t count = 0;
+    check(get_count(session.get(), &count));
+    for (size_t i = 0; i < count; i++) {
+      ort::TypeInfo type(api);
+      check(get_type(session.get(), i, type.out()));
+      int kind = 0;
+      check(api.GetOnnxTypeFromTypeInfo(type.get(), &kind));
+      const OrtTensorTypeAndShapeInfo* info = nullptr;  // belongs to `type`
+      if (kind == ort::kTensor) check(api.CastTypeInfoToTensorInfo(type.get(), &info));
+      values.push_back(info ? describe(api, info) : ValueInfo{});
+      char* name = nullptr;
+      check(get_name(session.get(), i, allocator, &name));
+      values.back().name = ort::take_text(api, allocator, name);
+    }
+  };
+  list(api.SessionGetInputCount, api.SessionGetInputName, api.SessionGetInputTypeInfo, inputs);
+  list(api.SessionGetOutputCount, api.SessionGetOutputName, api.SessionGetOutputTypeInfo, outputs);
+  inspect_metadata(allocator);
+}
+
+void Session::State::inspect_metadata(OrtAllocator* allocator) {
+  const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelLoad, "metadata that can be read"); };
+  ort::ModelMetadata model(api);
+  check(api.SessionGetModelMetadata(session.get(), model.out()));
+  char* value = nullptr;
+  check(api.ModelMetadataGetProducerName(model.get(), allocator, &value));
+  producer = ort::take_text(api, allocator, value);
+  check(api.ModelMetadataGetGraphName(model.get(), allocator, &value));
+  graph_name = ort::take_text(api, allocator, value);
+
+  char** names = nullptr;
+  int64_t count = 0;
+  check(api.ModelMetadataGetCustomMetadataMapKeys(model.get(), allocator, &names, &count));
+  std::vector<std::string> keys;
+  for (int64_t i = 0; i < count; i++) keys.push_back(ort::take_text(api, allocator, names[i]));
+  if (names) check(api.AllocatorFree(allocator, names));
+  for (const std::string& key : keys) {
+    value = nullptr;
+    check(api.ModelMetadataLookupCustomMetadataMap(model.get(), allocator, key.c_str(), &value));
+    metadata[key] = ort::take_text(api, allocator, value);
+  }
+}
+
+void Session::State::check_input(size_t input, const std::vector<int64_t>& dims) const {
+  if (input >= inputs.size()) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(inputs.size()) + " for the model's input but received " + std::to_string(input));
+  }
+  if (!agrees(inputs[input], dims, 0)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
+}
+
+// Tells before the run what the run would tell at its end. A declared output shape is certain only beyond the batch and when
+// the input's is fixed; otherwise a declaration may be wrong and the runtime goes on regardless.
+void Session::State::check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const {
+  if (output >= outputs.size()) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(outputs.size()) + " for the model's output but received " + std::to_string(output));
+  }
+  const std::vector<int64_t>& declared = inputs[input].dims;
+  const bool fixed = declared.size() > 1 && std::all_of(declared.begin() + 1, declared.end(), [](int64_t dim) { return dim >= 0; });
+  if (fixed && !agrees(outputs[output], dims, 1)) throw_shape("output", outputs[output], text(dims), text(outputs[output].dims, outputs[output].symbols));
+}
+
+// Memory of ours as a tensor; an output's is written by the run, an input's is not.
+ort::Value Session::State::tensor(const float* data, const std::vector<int64_t>& dims) const {
+  int64_t bytes = sizeof(float);
+  for (const int64_t dim : dims) {
+    if (dim < 1) throw Error(ErrorCode::kInvalidArgument, "Expected dimensions of at least 1 for a batch but received " + text(dims));
+    bytes = checked_product("a batch", bytes, dim);
+  }
+  ort::Value value(api);
+  ort::check(api, api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<float*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), ort::kFloat, value.out()), ErrorCode::kModelRun, "memory that can be bound");
+  return value;
+}
+
+// One run; '' or the runtime's reason. Null `values` are made by the runtime and are then the caller's.
+std::string Session::State::execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values, RunControl* control) {
+  const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelRun, "a run's options to be accepted"); };
+  ort::RunOptions options(api);  // new for every run: its flag to terminate cannot be trusted again once set
+  check(api.CreateRunOptions(options.out()));
+  check(api.RunOptionsSetRunLogSeverityLevel(options.get(), ort::kLogFatal));
+  const bool shrinking = shrink.exchange(false);
+  if (shrinking) check(api.AddRunConfigEntry(options.get(), "memory.enable_memory_arena_shrinkage", "cpu:0"));
+
+  const char* input_name = inputs[input].name.c_str();
+  const OrtValue* input_value = value.get();
+  std::string reason;
+  {
+    const ActiveRun active(control, api, options.get());
+    reason = ort::message_of(api, api.Run(session.get(), options.get(), &input_name, &input_value, 1, names.data(), names.size(), values.data()));
+  }
+  if (!reason.empty()) {
+    if (shrinking) shrink = true;
+    ActiveRun::throw_if_cancelled(control);  // the runtime has no code for it
+  }
+  return reason;
+}
+
+std::vector<ValueInfo> Session::State::probe(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control) {
+  std::vector<const char*> names;
+  for (const size_t output : wanted) names.push_back(outputs[output].name.c_str());
+  std::vector<OrtValue*> values(names.size(), nullptr);
+  const std::string reason = execute(input, value, names, values, control);
+  std::vector<ort::Value> owners;
+  for (OrtValue* result : values) owners.emplace_back(api, result);
+  if (!reason.empty()) ort::throw_failure(ErrorCode::kModelRun, "the model to run", reason);
+
+  const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelRun, "an output that can be inspected"); };
+  std::vector<ValueInfo> results;
+  for (size_t i = 0; i < wanted.size(); i++) {
+    int is_tensor = 0;
+    check(api.IsTensor(values[i], &is_tensor));
+    ValueInfo result;
+    if (is_tensor) {
+      ort::TensorInfo info(api);
+      check(api.GetTensorTypeAndShape(values[i], info.out()));
+      result = describe(api, info.get());
+    }
+    result.name = outputs[wanted[i]].name;
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::from_file(Library& library, const std::string& path, const Options& options) {
+  return State::load(library, options, "'" + path + "'", [&](const ort::Api& api, const OrtSessionOptions* session_options, OrtSession** session) {
+    return api.CreateSession(library.env(), path.c_str(), session_options, session);
+  });
+}
+
+std::unique_ptr<Session> Session::from_bytes(Library& library, const void* data, size_t bytes, const Options& options) {
+  return State::load(library, options, std::to_string(bytes) + " bytes", [&](const ort::Api& api, const OrtSessionOptions* session_options, OrtSession** session) {
+    return api.CreateSessionFromArray(library.env(), data, bytes, session_options, session);
+  });
+}
+
+const Library& Session::library() const noexcept { return state_->library; }
+const std::vector<ValueInfo>& Session::inputs() const noexcept { return state_->inputs; }
+const std::vector<ValueInfo>& Session::outputs() const noexcept { return state_->outputs; }
+const std::map<std::string, std::string>& Session::metadata() const noexcept { return state_->metadata; }
+const std::string& Session::producer() const noexcept { return state_->producer; }
+const std::string& Session::graph_name() const noexcept { return state_->graph_name; }
+
+void Session::run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims, RunControl* control) {
+  State& state = *state_;
+  state.check_input(input, dims);
+  state.check_output(input, output, out_dims);
+  const ort::Value in_value = state.tensor(data, dims);
+  const ort::Value out_value = state.tensor(out, out_dims);
+  std::vector<OrtValue*> values{out_value.get()};
+  const std::string reason = state.execute(input, in_value, {state.outputs[output].name.c_str()}, values, control);
+  if (reason.empty()) return;
+  // Only words of the runtime, which change from version to version, would tell an output of another shape from any other
+  // failure: a second run, without a buffer of ours, tells it for certain. It throws when the failure was another one.
+  const ValueInfo real = state.probe(input, in_value, {output}, control).front();
+  if (real.dims != out_dims) throw_shape("output", real, text(out_dims), text(real.dims));
+  if (real.type != ElementType::kFloat32) throw_shape("output", real, "float32", element_type_name(real.type));
+  ort::throw_failure(ErrorCode::kModelRun, "the model to run", reason);
+}
+
+std::vector<ValueInfo> Session::probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control) {
+  state_->check_input(input, dims);
+  for (const size_t output : outputs) {
+    if (output >= state_->outputs.size()) {
+      throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(state_->outputs.size()) + " for the model's output but received " + std::to_string(output));
+    }
+  }
+  return state_->probe(input, state_->tensor(data, dims), outputs, control);
+}
+
+void Session::shrink_memory() noexcept { state_->shrink = true; }
+
+}  // namespace manyscale::runtime
