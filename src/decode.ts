@@ -1,0 +1,154 @@
+// From encoded bytes to pixels, with sharp. Only the listed formats are decoded, decided by the bytes before a decoder
+// sees them and by sharp's own reading of the header. None of sharp's process-wide settings is touched.
+
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Sharp, SharpOptions } from 'sharp';
+import { ManyscaleError } from './errors.js';
+import type { ImageSource } from './image.js';
+import type { NativeImage } from './native/addon.js';
+
+export interface DecodeOptions {
+  maxPixels: number;
+  colorProfile: 'ignore' | 'convert';
+}
+
+const FORMATS = 'JPEG, PNG, WebP, AVIF, TIFF or GIF';
+
+/** sharp's names of the formats, by how a file starts. */
+const SIGNATURES: readonly { format: string; bytes: string }[] = [
+  { format: 'jpeg', bytes: '\xff\xd8\xff' },
+  { format: 'png', bytes: '\x89PNG\r\n\x1a\n' },
+  { format: 'gif', bytes: 'GIF87a' },
+  { format: 'gif', bytes: 'GIF89a' },
+  { format: 'tiff', bytes: 'II*\0' },
+  { format: 'tiff', bytes: 'MM\0*' },
+  { format: 'tiff', bytes: 'II+\0' },
+  { format: 'tiff', bytes: 'MM\0+' },
+];
+
+/** Pixels of a recognised image; they are new memory that only the caller knows. */
+export async function decodeImage(source: Exclude<ImageSource, { kind: 'pixels' }>, options: DecodeOptions): Promise<NativeImage> {
+  // Files and blobs give memory of our own. The caller's bytes are copied now: sharp reads them on another thread, where
+  // a buffer that was transferred meanwhile would be gone.
+  if (source.kind === 'bytes') return decodeBytes(new Uint8Array(source.bytes), options);
+  return decodeBytes(source.kind === 'file' ? await readImageFile(source.path) : await readBlob(source.blob), options);
+}
+
+async function readImageFile(path: string): Promise<Uint8Array> {
+  const refuse = (reason: string, cause?: unknown) =>
+    new ManyscaleError('ERR_IMAGE_READ', `Expected a readable image file for the image but received '${path}': ${reason}`, cause === undefined ? undefined : { cause });
+  try {
+    // A pipe or a device may never end, and opening a pipe may wait for its writer.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isFile()) throw refuse('it is not a file');
+      return await file.readFile();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof ManyscaleError) throw error;
+    throw refuse(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+async function readBlob(blob: Blob): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await blob.arrayBuffer());
+  } catch (cause) {
+    throw new ManyscaleError('ERR_IMAGE_READ', `Expected a readable Blob for the image but received one that fails: ${String(cause)}`, { cause });
+  }
+}
+
+/** sharp's name of the format that the first bytes announce. */
+function sniff(bytes: Uint8Array): string | undefined {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 4096)).toString('latin1');
+  const known = SIGNATURES.find((signature) => head.startsWith(signature.bytes));
+  if (known) return known.format;
+  if (head.startsWith('RIFF') && head.startsWith('WEBP', 8)) return 'webp';
+  // AVIF is one brand of the ISO container: the box 'ftyp' lists a major brand, a version and compatible brands.
+  if (head.startsWith('ftyp', 4)) {
+    const end = Math.min(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0), head.length);
+    for (let at = 8; at + 4 <= end; at += 4) if (at !== 12 && /^avi[fs]$/.test(head.slice(at, at + 4))) return 'heif';
+  }
+  return undefined;
+}
+
+async function decodeBytes(bytes: Uint8Array, options: DecodeOptions): Promise<NativeImage> {
+  if (bytes.length === 0) throw decodeError('0 bytes');
+  const format = sniff(bytes);
+  if (format === undefined) {
+    if (bytes.length < 12 && startsLikeAnImage(bytes)) throw decodeError(`${bytes.length} bytes, the start of one`);
+    throw unsupported(`bytes that start with ${printable(bytes)}`);
+  }
+  const sharp = await loadSharp();
+  const settings: SharpOptions = {
+    failOn: 'error', // also truncated files, but not the harmless warnings that many cameras' files give
+    limitInputPixels: false, // checked below, with a message and a limit of our own
+    ignoreIcc: options.colorProfile === 'ignore',
+    autoOrient: true,
+  };
+  const image = sharp(bytes, settings);
+  await checkHeader(image, format, options.maxPixels);
+  // Colours become sRGB and 16 bits 8; what is left is grey, RGB or RGBA.
+  const pixels = image.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const { data, info } = await pixels.catch((cause: unknown) => {
+    throw decodeError(`one that cannot be decoded (${reason(cause)})`, cause);
+  });
+  const { width, height, channels } = info;
+  if (channels !== 1 && channels !== 3 && channels !== 4) throw unsupported(`${channels} channels`, 'convert it to RGB');
+  return { data, owned: true, batch: 1, channels, height, width, stride: 0 };
+}
+
+/** Format, sizes and sample type from the header, before any pixel is decoded. */
+async function checkHeader(image: Sharp, expected: string, maxPixels: number): Promise<void> {
+  const header = await image.metadata().catch((cause: unknown) => {
+    throw decodeError(`one whose header cannot be read (${reason(cause)})`, cause);
+  });
+  const { format, compression, width, height, depth, channels } = header;
+  if (format !== expected || (format === 'heif' && compression !== 'av1')) throw unsupported(`${format}${compression ? ` (${compression})` : ''}`);
+  if (width * height > maxPixels) {
+    throw new ManyscaleError('ERR_IMAGE_TOO_LARGE', `Expected at most ${maxPixels} pixels (maxPixels) for the image but received ${width} x ${height}; raise maxPixels if it is to be trusted`);
+  }
+  if (depth !== 'uchar' && depth !== 'ushort') throw unsupported(`samples of type ${depth}`, 'convert them to 8 or 16 bit');
+  // CMYK with alpha is the most that is understood; more are measurements, not colours.
+  if (channels > 5) throw unsupported(`${channels} channels`, 'choose three of them');
+}
+
+function decodeError(received: string, cause?: unknown): ManyscaleError {
+  return new ManyscaleError('ERR_IMAGE_DECODE', `Expected a whole ${FORMATS} image for the image but received ${received}; the file is empty, cut off or damaged`, cause === undefined ? undefined : { cause });
+}
+
+function unsupported(received: string, advice = 'convert it to one of these'): ManyscaleError {
+  return new ManyscaleError('ERR_IMAGE_UNSUPPORTED', `Expected a ${FORMATS} image for the image but received ${received}; ${advice}`);
+}
+
+/** Whether a few bytes are the start of a supported format that was cut off. */
+function startsLikeAnImage(bytes: Uint8Array): boolean {
+  const head = Buffer.from(bytes).toString('latin1');
+  return 'RIFF'.startsWith(head.slice(0, 4)) || SIGNATURES.some((signature) => signature.bytes.startsWith(head));
+}
+
+function printable(bytes: Uint8Array): string {
+  const head = Buffer.from(bytes.subarray(0, 12));
+  return /^[\x20-\x7e]*$/.test(head.toString('latin1')) ? `'${head.toString('latin1')}'` : head.toString('hex');
+}
+
+/** The first line of what a decoder says. */
+function reason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
+}
+
+let loading: Promise<typeof import('sharp')> | undefined;
+
+/** sharp, loaded at the first image: pixels and tensors never need it. */
+async function loadSharp(): Promise<typeof import('sharp').default> {
+  loading ??= import('sharp');
+  try {
+    return (await loading).default;
+  } catch (cause) {
+    loading = undefined; // it may have been installed by the next call
+    throw new ManyscaleError('ERR_IMAGE_UNSUPPORTED', `Expected the package sharp for decoding images but received an error while loading it: ${reason(cause)}; run npm install sharp, or give pixels (RawImage)`, { cause });
+  }
+}

@@ -1,0 +1,54 @@
+// split: image + plan -> one tile batch per scale.
+
+import { invalid } from './errors.js';
+import { type ImageDataLike, type RawImage, recognisePixels, type SharpOutput } from './image.js';
+import type { NativeImage, NativePlan } from './native/addon.js';
+import { runSplit } from './native/calls.js';
+import { checkBackground, checkOptions, checkPreprocess, fillPreprocess, type SplitOptions } from './options.js';
+import { openPlan, type Plan } from './plan.js';
+import { checkFloatTensor, type FloatTensor, isTensorLike, isUnstable, Tensor, type TensorLike } from './tensor.js';
+
+/** A float tensor [batch, channels, height, width] as native code takes it. */
+export function floatImage(tensor: FloatTensor): NativeImage {
+  const [batch = 0, channels = 0, height = 0, width = 0] = tensor.dims;
+  const unstable = isUnstable(tensor.data);
+  return { data: unstable ? new Float32Array(tensor.data) : tensor.data, owned: unstable, batch, channels, height, width, stride: 0 };
+}
+
+/** Whether all tiles of a plan have one shape, so that one batch can hold them. */
+export function hasOneTileShape(plan: NativePlan): boolean {
+  const [first] = plan.scales;
+  return plan.scales.every((scale) => scale.tileHeight === first?.tileHeight && scale.tileWidth === first.tileWidth);
+}
+
+/**
+ * Resizes, normalises and cuts an image: one float32 tile batch [tiles * B, C, tileHeight, tileWidth] per scale of the
+ * plan, row (row * columns + column) * B + image. Pixels give C = 3 and B = 1, a tensor [B, C, H, W] keeps its own.
+ * The image is copied before the call returns.
+ * @throws {ManyscaleError} ERR_INVALID_ARGUMENT (also when the image is not of the plan's size), ERR_PLAN_TOO_LARGE,
+ * ERR_OUT_OF_MEMORY.
+ */
+export async function split(image: RawImage | ImageDataLike | SharpOutput | TensorLike, plan: Plan, preprocess?: SplitOptions): Promise<Tensor[]> {
+  const { native, crop } = openPlan(plan);
+  const options = checkOptions(preprocess, 'preprocess');
+  const given = checkPreprocess(options);
+  const background = checkBackground(options.background);
+  const isTensor = isTensorLike(image);
+  const source = isTensor ? floatImage(checkFloatTensor(image, 'the image of split', [['batch', 'channels', 'height', 'width']])) : recognisePixels(image);
+  if (source.height !== native.image.height || source.width !== native.image.width) {
+    throw invalid(`an image of the plan's size (${native.image.height} x ${native.image.width})`, 'split', [source.height, source.width], 'make a plan for this size');
+  }
+  const channels = isTensor ? source.channels : 3;
+  const batches = await runSplit({
+    image: source,
+    plan: native,
+    ...(crop && { crop }),
+    preprocess: fillPreprocess(given, isTensor ? 'float32' : 'uint8', channels, background),
+    joined: false,
+  });
+  return batches.map((data, index) => {
+    const scale = native.scales[index];
+    if (!scale) throw new RangeError('more tile batches than scales');
+    return new Tensor('float32', data, [scale.rows * scale.columns * source.batch, channels, scale.tileHeight, scale.tileWidth]);
+  });
+}
