@@ -28,8 +28,15 @@ const cross = arch !== process.arch;
 if (cross && arch !== 'arm64') throw new Error(`Expected --arch ${process.arch} or arm64 but received ${arch}`);
 
 // One CMake cache per configuration and architecture; what is built for this machine goes where the loader looks.
-const out = resolve(root, values.out ?? (cross ? `build-${arch}` : config === 'Release' ? 'build' : `build-${config.toLowerCase()}`));
-const library = values.library ? resolve(root, values.library) : cross ? join(out, config) : join(root, 'build', config);
+const out = resolve(
+  root,
+  values.out ?? (cross ? `build-${arch}` : config === 'Release' ? 'build' : `build-${config.toLowerCase()}`),
+);
+const library = values.library
+  ? resolve(root, values.library)
+  : cross
+    ? join(out, config)
+    : join(root, 'build', config);
 
 const manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
 const cmakeJs = join(dirname(manifest), 'bin', 'cmake-js');

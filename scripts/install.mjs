@@ -18,7 +18,7 @@ if (existsSync(join(root, 'tsconfig.json'))) {
 function installCheckout() {
   execFileSync(process.execPath, [buildNative], { stdio: 'inherit' });
   // Without development dependencies there is no compiler, and dist/ is expected to be there already.
-  if (hasPackage('typescript')) execFileSync('npm', ['run', 'build:ts'], { cwd: root, stdio: 'inherit' });
+  if (hasPackage('typescript')) execFileSync('npm', ['run', '--silent', 'build:ts'], { cwd: root, stdio: 'inherit' });
 }
 
 function installDependency() {
@@ -29,7 +29,9 @@ function installDependency() {
     if (spawnSync(process.execPath, [buildNative], { stdio: 'inherit' }).status === 0 && addonLoads()) return;
   }
   const reason = missing.length > 0 ? `building one needs ${missing.join(' and ')}` : 'building one failed (see above)';
-  console.log(`manyscale: no prebuilt addon loads on this system and ${reason}. Then run: node ${JSON.stringify(buildNative)}`);
+  console.log(
+    `manyscale: no prebuilt addon loads on this system and ${reason}. Then run: node ${JSON.stringify(buildNative)}`,
+  );
 }
 
 // In a child process: a binary that does not fit can end the process that loads it.

@@ -14,7 +14,8 @@ const { arch } = parseArgs({ options: { arch: { type: 'string', default: process
 const env = { ...process.env };
 // node-gyp wants Node's headers, though nothing here compiles against them: this Node's own, where it brings them, save a download.
 const prefix = dirname(dirname(process.execPath));
-if (!env.npm_config_nodedir && existsSync(join(prefix, 'include', 'node', 'common.gypi'))) env.npm_config_nodedir = prefix;
+if (!env.npm_config_nodedir && existsSync(join(prefix, 'include', 'node', 'common.gypi')))
+  env.npm_config_nodedir = prefix;
 
 const manifest = createRequire(import.meta.url).resolve('prebuildify/package.json');
 const args = [join(dirname(manifest), 'bin.js'), '--napi', '--strip', '--tag-libc', '--arch', arch];

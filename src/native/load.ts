@@ -65,7 +65,11 @@ export function detectLibc(): Libc {
     if (sharedObjects?.some((path) => /(?:^|\/)(?:ld-musl|libc\.musl)-/.test(path))) return { family: 'musl' };
   }
   // Runtimes without that report: musl's loader stands at a fixed place.
-  if (process.platform === 'linux' && existsSync('/lib') && readdirSync('/lib').some((name) => /^ld-musl-.*\.so/.test(name))) {
+  if (
+    process.platform === 'linux' &&
+    existsSync('/lib') &&
+    readdirSync('/lib').some((name) => /^ld-musl-.*\.so/.test(name))
+  ) {
     return { family: 'musl' };
   }
   return { family: 'unknown' };
@@ -88,7 +92,8 @@ export function searchAddon(search: AddonSearch): { addon?: Addon; report: Addon
     if (!existsSync(path)) return refuse(path, 'no such file');
     try {
       const addon = require(path) as Partial<Addon>;
-      if (typeof addon.buildInfo !== 'function') return refuse(path, 'it is a Node.js addon, but not that of manyscale');
+      if (typeof addon.buildInfo !== 'function')
+        return refuse(path, 'it is a Node.js addon, but not that of manyscale');
       tried.push({ path, ok: true });
       report.loaded = path;
       return addon as Addon;
@@ -127,7 +132,8 @@ export function searchAddon(search: AddonSearch): { addon?: Addon; report: Addon
 
 /** The error for a search that found nothing: all that was tried, why each failed, and the command that mends it. */
 export function addonError(report: AddonReport, root: string): ManyscaleError {
-  const libc = report.libc.family === 'unknown' ? '' : `, ${[report.libc.family, report.libc.version].filter(Boolean).join(' ')}`;
+  const libc =
+    report.libc.family === 'unknown' ? '' : `, ${[report.libc.family, report.libc.version].filter(Boolean).join(' ')}`;
   const tried = report.tried.map(({ path, error }) => `  - ${path}: ${error}`).join('\n');
   return new ManyscaleError(
     'ERR_ADDON_UNAVAILABLE',
