@@ -1,0 +1,49 @@
+// NumPy's .npy format, version 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+// Written: little-endian float32 in C order. One tensor keeps its shape; several are stacked along a new first axis.
+
+import type { FileHandle } from 'node:fs/promises';
+import { ManyscaleError } from '../errors.js';
+import { writeAll } from './files.js';
+import { littleEndian, type NamedTensor, type TensorWriter } from './tensorfile.js';
+
+const MAGIC = Buffer.from('\x93NUMPY\x01\x00', 'latin1');
+// A multiple of 64, as the format asks; room for 13 dimensions of 15 digits.
+const HEADER_BYTES = 320;
+
+function encodeHeader(dims: readonly number[]): Buffer {
+  // The comma makes a tuple of one number a tuple.
+  const shape = dims.length === 1 ? `(${dims[0]},)` : `(${dims.join(', ')})`;
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
+  const header = Buffer.alloc(HEADER_BYTES, ' ');
+  MAGIC.copy(header);
+  header.writeUInt16LE(HEADER_BYTES - MAGIC.length - 2, MAGIC.length);
+  header.write(text, MAGIC.length + 2, 'latin1');
+  header.write('\n', HEADER_BYTES - 1, 'latin1');
+  return header;
+}
+
+/** One array with all tensors that are appended. `stack`: along a new first axis, even if there is only one. */
+export function npyWriter(file: FileHandle, stack: boolean): TensorWriter {
+  let first: NamedTensor | undefined;
+  let count = 0;
+  let position = HEADER_BYTES;
+  return {
+    async append(tensor) {
+      first ??= { ...tensor, data: new Float32Array(0) };
+      if (tensor.dims.join() !== first.dims.join()) {
+        throw new ManyscaleError(
+          'ERR_INVALID_ARGUMENT',
+          `Expected features of one shape for a .npy file but received ${first.dims.join(' x ')} (${first.name}) and ` +
+            `${tensor.dims.join(' x ')} (${tensor.name}). Write a .safetensors file instead, which holds one tensor per image`,
+        );
+      }
+      await writeAll(file, littleEndian(tensor.data), position);
+      position += tensor.data.byteLength;
+      count++;
+    },
+    async finish() {
+      const dims = first?.dims ?? [];
+      await writeAll(file, encodeHeader(stack ? [count, ...dims] : dims), 0);
+    },
+  };
+}
