@@ -41,7 +41,7 @@ using Value = Handle<OrtValue, &Api::ReleaseValue>;
 using CudaOptions = Handle<OrtCUDAProviderOptionsV2, &Api::ReleaseCUDAProviderOptions>;
 using TensorRtOptions = Handle<OrtTensorRTProviderOptionsV2, &Api::ReleaseTensorRTProviderOptions>;
 
-// The message of a failure, or '' for success (null). Takes the status.
+// The message of a failure, never empty, or '' for success (null). Takes the status.
 std::string message_of(const Api& api, OrtStatus* status);
 
 // Throws kOutOfMemory when that is what the runtime's message says, else `code`; the error's message is "Expected

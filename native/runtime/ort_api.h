@@ -64,6 +64,7 @@ inline constexpr int kDefaultMemory = 0;
   MANYSCALE_ORT(46, RunOptionsSetTerminate, OrtStatus*, (OrtRunOptions*)) \
   MANYSCALE_ORT(49, CreateTensorWithDataAsOrtValue, OrtStatus*, (const OrtMemoryInfo*, void* data, size_t bytes, const int64_t* dims, size_t rank, int type, OrtValue**)) \
   MANYSCALE_ORT(50, IsTensor, OrtStatus*, (const OrtValue*, int*)) \
+  MANYSCALE_ORT(51, GetTensorMutableData, OrtStatus*, (OrtValue*, void**)) \
   MANYSCALE_ORT(55, CastTypeInfoToTensorInfo, OrtStatus*, (const OrtTypeInfo*, const OrtTensorTypeAndShapeInfo**)) \
   MANYSCALE_ORT(56, GetOnnxTypeFromTypeInfo, OrtStatus*, (const OrtTypeInfo*, int*)) \
   MANYSCALE_ORT(60, GetTensorElementType, OrtStatus*, (const OrtTensorTypeAndShapeInfo*, int*)) \

@@ -1,6 +1,7 @@
 #include "runtime/session.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -36,13 +37,22 @@ std::string text(const std::vector<int64_t>& dims, const std::vector<std::string
 }
 
 // Whether `dims` agree with what the model declares; a dynamic dimension takes any, and a model may declare no shape at all.
-bool agrees(const ValueInfo& declared, const std::vector<int64_t>& dims, size_t from) {
+bool agrees(const ValueInfo& declared, const std::vector<int64_t>& dims, size_t from = 0) {
   if (declared.dims.empty()) return true;
   if (declared.dims.size() != dims.size()) return false;
   for (size_t i = from; i < dims.size(); i++) {
     if (declared.dims[i] >= 0 && declared.dims[i] != dims[i]) return false;
   }
   return true;
+}
+
+int64_t product(const std::vector<int64_t>& dims) {
+  int64_t count = 1;
+  for (const int64_t dim : dims) {
+    if (dim < 1) throw Error(ErrorCode::kInvalidArgument, "Expected dimensions of at least 1 for a batch but received " + text(dims));
+    count = checked_product("a batch", count, dim);
+  }
+  return count;
 }
 
 ValueInfo describe(const ort::Api& api, const OrtTensorTypeAndShapeInfo* info) {
@@ -143,10 +153,12 @@ struct Session::State {
   void inspect_metadata(OrtAllocator* allocator);
 
   void check_input(size_t input, const std::vector<int64_t>& dims) const;
+  void check_output_index(size_t output) const;
   void check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const;
   ort::Value tensor(const float* data, const std::vector<int64_t>& dims) const;
   std::string execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values, RunControl* control);
-  std::vector<ValueInfo> probe(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control);
+  std::vector<ort::Value> run_unbound(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control);
+  ValueInfo inspect_result(size_t output, const ort::Value& value) const;
 };
 
 template <typename Create>
@@ -220,15 +232,19 @@ void Session::State::check_input(size_t input, const std::vector<int64_t>& dims)
   if (input >= inputs.size()) {
     throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(inputs.size()) + " for the model's input but received " + std::to_string(input));
   }
-  if (!agrees(inputs[input], dims, 0)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
+  if (!agrees(inputs[input], dims)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
+}
+
+void Session::State::check_output_index(size_t output) const {
+  if (output >= outputs.size()) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(outputs.size()) + " for the model's output but received " + std::to_string(output));
+  }
 }
 
 // Tells before the run what the run would tell at its end. A declared output shape is certain only beyond the batch and when
 // the input's is fixed; otherwise a declaration may be wrong and the runtime goes on regardless.
 void Session::State::check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const {
-  if (output >= outputs.size()) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(outputs.size()) + " for the model's output but received " + std::to_string(output));
-  }
+  check_output_index(output);
   const std::vector<int64_t>& declared = inputs[input].dims;
   const bool fixed = declared.size() > 1 && std::all_of(declared.begin() + 1, declared.end(), [](int64_t dim) { return dim >= 0; });
   if (fixed && !agrees(outputs[output], dims, 1)) throw_shape("output", outputs[output], text(dims), text(outputs[output].dims, outputs[output].symbols));
@@ -236,11 +252,7 @@ void Session::State::check_output(size_t input, size_t output, const std::vector
 
 // Memory of ours as a tensor; an output's is written by the run, an input's is not.
 ort::Value Session::State::tensor(const float* data, const std::vector<int64_t>& dims) const {
-  int64_t bytes = sizeof(float);
-  for (const int64_t dim : dims) {
-    if (dim < 1) throw Error(ErrorCode::kInvalidArgument, "Expected dimensions of at least 1 for a batch but received " + text(dims));
-    bytes = checked_product("a batch", bytes, dim);
-  }
+  const int64_t bytes = checked_product("a batch", product(dims), sizeof(float));
   ort::Value value(api);
   ort::check(api, api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<float*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), ort::kFloat, value.out()), ErrorCode::kModelRun, "memory that can be bound");
   return value;
@@ -269,7 +281,8 @@ std::string Session::State::execute(size_t input, const ort::Value& value, const
   return reason;
 }
 
-std::vector<ValueInfo> Session::State::probe(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control) {
+// A run whose outputs the runtime allocates.
+std::vector<ort::Value> Session::State::run_unbound(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control) {
   std::vector<const char*> names;
   for (const size_t output : wanted) names.push_back(outputs[output].name.c_str());
   std::vector<OrtValue*> values(names.size(), nullptr);
@@ -277,22 +290,21 @@ std::vector<ValueInfo> Session::State::probe(size_t input, const ort::Value& val
   std::vector<ort::Value> owners;
   for (OrtValue* result : values) owners.emplace_back(api, result);
   if (!reason.empty()) ort::throw_failure(ErrorCode::kModelRun, "the model to run", reason);
+  return owners;
+}
 
+ValueInfo Session::State::inspect_result(size_t output, const ort::Value& value) const {
   const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelRun, "an output that can be inspected"); };
-  std::vector<ValueInfo> results;
-  for (size_t i = 0; i < wanted.size(); i++) {
-    int is_tensor = 0;
-    check(api.IsTensor(values[i], &is_tensor));
-    ValueInfo result;
-    if (is_tensor) {
-      ort::TensorInfo info(api);
-      check(api.GetTensorTypeAndShape(values[i], info.out()));
-      result = describe(api, info.get());
-    }
-    result.name = outputs[wanted[i]].name;
-    results.push_back(std::move(result));
+  int is_tensor = 0;
+  check(api.IsTensor(value.get(), &is_tensor));
+  ValueInfo result;
+  if (is_tensor) {
+    ort::TensorInfo info(api);
+    check(api.GetTensorTypeAndShape(value.get(), info.out()));
+    result = describe(api, info.get());
   }
-  return results;
+  result.name = outputs[output].name;
+  return result;
 }
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -323,25 +335,29 @@ void Session::run(size_t input, const float* data, const std::vector<int64_t>& d
   state.check_output(input, output, out_dims);
   const ort::Value in_value = state.tensor(data, dims);
   const ort::Value out_value = state.tensor(out, out_dims);
-  std::vector<OrtValue*> values{out_value.get()};
-  const std::string reason = state.execute(input, in_value, {state.outputs[output].name.c_str()}, values, control);
-  if (reason.empty()) return;
-  // Only words of the runtime, which change from version to version, would tell an output of another shape from any other
-  // failure: a second run, without a buffer of ours, tells it for certain. It throws when the failure was another one.
-  const ValueInfo real = state.probe(input, in_value, {output}, control).front();
+  if (agrees(state.outputs[output], out_dims)) {
+    std::vector<OrtValue*> values{out_value.get()};
+    if (state.execute(input, in_value, {state.outputs[output].name.c_str()}, values, control).empty()) return;
+  }
+  // The runtime refuses to bind an output that contradicts the model's declaration even when the declaration is wrong, and
+  // only its words, which change from version to version, tell an output of another shape from any other failure. A run
+  // without a buffer of ours settles both; it throws when the failure was another one.
+  const std::vector<ort::Value> values = state.run_unbound(input, in_value, {output}, control);
+  const ValueInfo real = state.inspect_result(output, values.front());
   if (real.dims != out_dims) throw_shape("output", real, text(out_dims), text(real.dims));
   if (real.type != ElementType::kFloat32) throw_shape("output", real, "float32", element_type_name(real.type));
-  ort::throw_failure(ErrorCode::kModelRun, "the model to run", reason);
+  void* result = nullptr;
+  ort::check(state.api, state.api.GetTensorMutableData(values.front().get(), &result), ErrorCode::kModelRun, "an output that can be read");
+  std::memcpy(out, result, static_cast<size_t>(product(out_dims)) * sizeof(float));
 }
 
 std::vector<ValueInfo> Session::probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control) {
   state_->check_input(input, dims);
-  for (const size_t output : outputs) {
-    if (output >= state_->outputs.size()) {
-      throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(state_->outputs.size()) + " for the model's output but received " + std::to_string(output));
-    }
-  }
-  return state_->probe(input, state_->tensor(data, dims), outputs, control);
+  for (const size_t output : outputs) state_->check_output_index(output);
+  const std::vector<ort::Value> values = state_->run_unbound(input, state_->tensor(data, dims), outputs, control);
+  std::vector<ValueInfo> results;
+  for (size_t i = 0; i < outputs.size(); i++) results.push_back(state_->inspect_result(outputs[i], values[i]));
+  return results;
 }
 
 void Session::shrink_memory() noexcept { state_->shrink = true; }
