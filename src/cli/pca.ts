@@ -24,7 +24,7 @@ export interface PrincipalComponents {
 const EXTRA_DIRECTIONS = 5;
 const MAX_ITERATIONS = 200;
 // Relative change of the variances found at which iterating stops; colours have 256 levels.
-const TOLERANCE = 1e-7;
+const TOLERANCE = 2e-5;
 
 /** A linear congruential generator with Knuth's constants: any start that is not orthogonal to a component will do, but always the same. */
 function* startValues(): Generator<number, never> {
@@ -57,16 +57,56 @@ function orthonormalise(vectors: readonly Float64Array[]): void {
   });
 }
 
-/** Scores of one row along each direction. */
-function project({ data, channels }: Matrix, row: number, mean: Float64Array, directions: readonly Float64Array[], out: Float64Array): void {
+/** [channels][directions] in one array, so that the loops over data run through memory in order. */
+function interleave(directions: readonly Float64Array[], channels: number): Float64Array {
+  const flat = new Float64Array(channels * directions.length);
+  directions.forEach((direction, k) => {
+    for (let c = 0; c < channels; c++) flat[c * directions.length + k] = direction[c] as number;
+  });
+  return flat;
+}
+
+/** Scores of one row along each of `count` interleaved directions. */
+function project(matrix: Matrix, row: number, mean: Float64Array, directions: Float64Array, count: number, out: Float64Array): void {
+  const { data, channels } = matrix;
   out.fill(0);
   const offset = row * channels;
-  for (let c = 0; c < channels; c++) {
+  for (let c = 0, at = 0; c < channels; c++) {
     const value = (data[offset + c] as number) - (mean[c] as number);
-    for (let k = 0; k < directions.length; k++) {
-      out[k] = (out[k] as number) + value * ((directions[k] as Float64Array)[c] as number);
+    for (let k = 0; k < count; k++, at++) out[k] = (out[k] as number) + value * (directions[at] as number);
+  }
+}
+
+/** The covariance matrix of all matrices times each direction, without the covariance matrix. */
+function timesCovariance(matrices: readonly Matrix[], mean: Float64Array, directions: readonly Float64Array[]): Float64Array[] {
+  const [channels, count] = [mean.length, directions.length];
+  const flat = interleave(directions, channels);
+  const sums = new Float64Array(flat.length);
+  const scores = new Float64Array(count);
+  for (const matrix of matrices) {
+    const weight = 1 / (matrix.rows * matrices.length);
+    for (let row = 0; row < matrix.rows; row++) {
+      project(matrix, row, mean, flat, count, scores);
+      const offset = row * channels;
+      for (let c = 0, at = 0; c < channels; c++) {
+        const value = ((matrix.data[offset + c] as number) - (mean[c] as number)) * weight;
+        for (let k = 0; k < count; k++, at++) sums[at] = (sums[at] as number) + value * (scores[k] as number);
+      }
     }
   }
+  return directions.map((_, k) => Float64Array.from({ length: channels }, (_, c) => sums[c * count + k] as number));
+}
+
+/** Sums of `vectors`, each weighed by a row of `factors`. */
+function combine(factors: readonly (readonly number[])[], vectors: readonly Float64Array[]): Float64Array[] {
+  return factors.map((row) => {
+    const sum = new Float64Array(vectors[0]?.length ?? 0);
+    row.forEach((factor, k) => {
+      const vector = vectors[k] as Float64Array;
+      for (let c = 0; c < sum.length; c++) sum[c] = (sum[c] as number) + factor * (vector[c] as number);
+    });
+    return sum;
+  });
 }
 
 /**
@@ -87,62 +127,39 @@ export function principalComponents(matrices: readonly Matrix[], count: number):
   }
 
   const random = startValues();
-  let directions = Array.from({ length: Math.min(count + EXTRA_DIRECTIONS, channels) }, () =>
+  let directions: Float64Array[] = Array.from({ length: Math.min(count + EXTRA_DIRECTIONS, channels) }, () =>
     Float64Array.from({ length: channels }, () => random.next().value),
   );
   orthonormalise(directions);
   let variances: number[] = directions.map(() => 0);
-  const scores = new Float64Array(directions.length);
   for (let iteration = 0; iteration < MAX_ITERATIONS; iteration++) {
-    // The covariance matrix times each direction, and their own covariance on the way.
-    const images = directions.map(() => new Float64Array(channels));
-    for (const matrix of matrices) {
-      const weight = 1 / (matrix.rows * matrices.length);
-      for (let row = 0; row < matrix.rows; row++) {
-        project(matrix, row, mean, directions, scores);
-        const offset = row * channels;
-        for (let c = 0; c < channels; c++) {
-          const value = ((matrix.data[offset + c] as number) - (mean[c] as number)) * weight;
-          for (let k = 0; k < images.length; k++) {
-            const image = images[k] as Float64Array;
-            image[c] = (image[c] as number) + value * (scores[k] as number);
-          }
-        }
-      }
-    }
-    const inner = directions.map((direction) => images.map((image) => dot(direction, image)));
-    const { values, vectors } = symmetricEigen(inner);
+    const images = timesCovariance(matrices, mean, directions);
+    // Turn the subspace onto its own principal axes (Rayleigh-Ritz); images instead of directions: the next power of the covariance.
+    const { values, vectors } = symmetricEigen(directions.map((direction) => images.map((image) => dot(direction, image))));
     const change = Math.max(...values.slice(0, count).map((value, k) => Math.abs(value - (variances[k] as number))));
     variances = values;
     const converged = change <= TOLERANCE * totalVariance;
-    // Turn the subspace onto its own principal axes; the last turn keeps the directions, the others advance them.
-    const source = converged ? directions : images;
-    directions = vectors.map((vector) => {
-      const turned = new Float64Array(channels);
-      vector.forEach((factor, k) => {
-        const from = source[k] as Float64Array;
-        for (let c = 0; c < channels; c++) turned[c] = (turned[c] as number) + factor * (from[c] as number);
-      });
-      return turned;
-    });
+    directions = combine(vectors, converged ? directions : images);
     orthonormalise(directions);
     if (converged) break;
   }
   const components = directions.slice(0, count);
   for (const component of components) {
     const largest = component.reduce((best, value) => (Math.abs(value) > Math.abs(best) ? value : best), 0);
-    if (largest < 0) component.forEach((value, c) => (component[c] = -value));
+    if (largest < 0) for (let c = 0; c < channels; c++) component[c] = -(component[c] as number);
   }
   return { mean, components, variances: variances.slice(0, count).map((value) => Math.max(0, value)), totalVariance };
 }
 
 /** Scores [rows][count] of a matrix along the components, row-major. */
 export function scoresOf(matrix: Matrix, { mean, components }: PrincipalComponents): Float32Array {
-  const scores = new Float32Array(matrix.rows * components.length);
-  const row = new Float64Array(components.length);
+  const count = components.length;
+  const scores = new Float32Array(matrix.rows * count);
+  const flat = interleave(components, matrix.channels);
+  const row = new Float64Array(count);
   for (let r = 0; r < matrix.rows; r++) {
-    project(matrix, r, mean, components, row);
-    scores.set(row, r * components.length);
+    project(matrix, r, mean, flat, count, row);
+    scores.set(row, r * count);
   }
   return scores;
 }
