@@ -36,6 +36,8 @@ export interface AddonReport {
 export interface AddonSearch {
   /** The package's folder. */
   root: string;
+  /** The package's version, which the binary's must equal. */
+  version: string;
   /** The value of MANYSCALE_ADDON. */
   override: string | undefined;
   platform: string;
@@ -80,7 +82,7 @@ export function detectLibc(): Libc {
  * @returns the addon, if one loaded, and what was tried. Does not throw.
  */
 export function searchAddon(search: AddonSearch): { addon?: Addon; report: AddonReport } {
-  const { root, override, platform, arch, libc } = search;
+  const { root, version, override, platform, arch, libc } = search;
   const require = createRequire(import.meta.url);
   const tried: AddonAttempt[] = [];
   const report: AddonReport = { tried, platform, arch, libc };
@@ -147,6 +149,7 @@ export function addonError(report: AddonReport, root: string): ManyscaleError {
 
 // Both src/native (tests) and dist/native stand two folders below the package's root.
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
+const manifest = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 // One search per thread: worker threads have their own module instances, and the addon keeps its state per environment.
 let result: { addon?: Addon; report: AddonReport } | undefined;
@@ -154,6 +157,7 @@ let result: { addon?: Addon; report: AddonReport } | undefined;
 function search(): { addon?: Addon; report: AddonReport } {
   result ??= searchAddon({
     root: packageRoot,
+    version: manifest.version,
     override: process.env['MANYSCALE_ADDON'],
     platform: process.platform,
     arch: process.arch,
