@@ -94,8 +94,11 @@ export function searchAddon(search: AddonSearch): { addon?: Addon; report: Addon
     if (!existsSync(path)) return refuse(path, 'no such file');
     try {
       const addon = require(path) as Partial<Addon>;
-      if (typeof addon.buildInfo !== 'function')
+      if (typeof addon.buildInfo !== 'function') {
         return refuse(path, 'it is a Node.js addon, but not that of manyscale');
+      }
+      const built = addon.buildInfo().version;
+      if (built !== version) return refuse(path, `it is of version ${built}, this package of version ${version}`);
       tried.push({ path, ok: true });
       report.loaded = path;
       return addon as Addon;
