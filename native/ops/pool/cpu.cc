@@ -3,27 +3,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/simd.h"
 #include "ops/pool/kernels.h"
 
 namespace manyscale::pool::MANYSCALE_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr const char* kIsa = "avx512";
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr const char* kIsa = "avx2";
-constexpr int kVectorBytes = 32;
-#elif defined(__ARM_NEON)
-constexpr const char* kIsa = "neon";
-constexpr int kVectorBytes = 16;
-#else
-constexpr const char* kIsa = "baseline";
-constexpr int kVectorBytes = 16;
-#endif
+using simd::Floats;
+using simd::load;
+using simd::store;
 
-typedef float Vector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));  // loads and stores need no alignment
-constexpr int64_t kLanes = kVectorBytes / 4;
+constexpr int64_t kLanes = simd::kLanes;
 constexpr int64_t kRegisters = 8;  // accumulators of one block: enough loads in flight, few enough for 16 registers
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -40,15 +30,15 @@ struct Average {
 // `Count` vectors of channels stay in registers while all rows are added.
 template <int64_t Count>
 inline void sum_block(const float* const* rows, int64_t row_count, int64_t channel, float* to, const Average& average) {
-  Vector sum[Count];
-  for (int64_t k = 0; k < Count; k++) sum[k] = average.continues ? *reinterpret_cast<const Vector*>(to + channel + k * kLanes) : Vector{};
+  Floats sum[Count];
+  for (int64_t k = 0; k < Count; k++) sum[k] = average.continues ? load<Floats>(to + channel + k * kLanes) : Floats{};
   for (int64_t r = 0; r < row_count; r++) {
     const float* const row = rows[r] + channel;
-    for (int64_t k = 0; k < Count; k++) sum[k] += *reinterpret_cast<const Vector*>(row + k * kLanes);
+    for (int64_t k = 0; k < Count; k++) sum[k] += load<Floats>(row + k * kLanes);
   }
   for (int64_t k = 0; k < Count; k++) {
     if (average.ends) sum[k] = sum[k] / average.height / average.width;
-    *reinterpret_cast<Vector*>(to + channel + k * kLanes) = sum[k];
+    store(to + channel + k * kLanes, sum[k]);
   }
 }
 
@@ -185,40 +175,96 @@ inline void visit_tiles(const View& view, const ScaleView& scale, int64_t image,
 }
 
 // Rows are short (a tile's grid is 7 to 32 wide): no call, and a last vector that overlaps the one before.
-template <int64_t Lanes>
+typedef float Floats4 __attribute__((vector_size(16)));
+typedef float Floats8 __attribute__((vector_size(32)));
+
+template <typename Vector>
 inline void copy_vectors(float* to, const float* from, int64_t count) {
-  typedef float Part __attribute__((vector_size(Lanes * 4), aligned(4), may_alias));
-  for (int64_t i = 0; i + Lanes <= count; i += Lanes) *reinterpret_cast<Part*>(to + i) = *reinterpret_cast<const Part*>(from + i);
-  if (count % Lanes != 0) *reinterpret_cast<Part*>(to + count - Lanes) = *reinterpret_cast<const Part*>(from + count - Lanes);
+  constexpr int64_t lanes = sizeof(Vector) / sizeof(float);
+  for (int64_t i = 0; i + lanes <= count; i += lanes) store(to + i, load<Vector>(from + i));
+  if (count % lanes != 0) store(to + count - lanes, load<Vector>(from + count - lanes));
 }
 inline void copy_row(float* to, const float* from, int64_t count) {
-  if (count >= kLanes) return copy_vectors<kLanes>(to, from, count);
-  if (kLanes > 8 && count >= 8) return copy_vectors<8>(to, from, count);
-  if (kLanes > 4 && count >= 4) return copy_vectors<4>(to, from, count);
+  if (count >= kLanes) return copy_vectors<Floats>(to, from, count);
+  if (kLanes > 8 && count >= 8) return copy_vectors<Floats8>(to, from, count);
+  if (kLanes > 4 && count >= 4) return copy_vectors<Floats4>(to, from, count);
   for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
 
 constexpr int64_t kPieceCells = 256;
 constexpr int64_t kStaged = 4096;  // merged cells that are brought together in the first-level cache
-constexpr int64_t kStep = 16;      // averages made at once
 
-// Bins of Ratio columns and any number of rows. staged[r] has row r of every bin, all bins in one line.
+// One index per lane, for shuffles.
+#if MANYSCALE_LANES == 16
+#define MANYSCALE_EACH_LANE(F) F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)
+#elif MANYSCALE_LANES == 8
+#define MANYSCALE_EACH_LANE(F) F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7)
+#else
+#define MANYSCALE_EACH_LANE(F) F(0), F(1), F(2), F(3)
+#endif
+
+// sum + the first of every `Ratio` values + the second ..., one after the other. Lane i takes values[Ratio * i + k].
+template <int64_t Ratio>
+inline Floats add_values(Floats sum, const float* values) {
+  const Floats a = load<Floats>(values);
+  const Floats b = load<Floats>(values + kLanes);
+  if constexpr (Ratio == 2) {
+#define MANYSCALE_AT_0(i) 2 * i
+#define MANYSCALE_AT_1(i) 2 * i + 1
+    sum += MANYSCALE_SHUFFLE(simd::Ints, a, b, MANYSCALE_EACH_LANE(MANYSCALE_AT_0));
+    return sum + MANYSCALE_SHUFFLE(simd::Ints, a, b, MANYSCALE_EACH_LANE(MANYSCALE_AT_1));
+#undef MANYSCALE_AT_0
+#undef MANYSCALE_AT_1
+  } else {
+    // What stands in the first two vectors, then what stands in the third.
+    const Floats c = load<Floats>(values + 2 * kLanes);
+#define MANYSCALE_LOW(at) ((at) < 2 * MANYSCALE_LANES ? (at) : 0)
+#define MANYSCALE_HIGH(at, i) ((at) < 2 * MANYSCALE_LANES ? i : (at)-MANYSCALE_LANES)
+#define MANYSCALE_LOW_0(i) MANYSCALE_LOW(3 * i)
+#define MANYSCALE_LOW_1(i) MANYSCALE_LOW(3 * i + 1)
+#define MANYSCALE_LOW_2(i) MANYSCALE_LOW(3 * i + 2)
+#define MANYSCALE_HIGH_0(i) MANYSCALE_HIGH(3 * i, i)
+#define MANYSCALE_HIGH_1(i) MANYSCALE_HIGH(3 * i + 1, i)
+#define MANYSCALE_HIGH_2(i) MANYSCALE_HIGH(3 * i + 2, i)
+    const Floats low_0 = MANYSCALE_SHUFFLE(simd::Ints, a, b, MANYSCALE_EACH_LANE(MANYSCALE_LOW_0));
+    const Floats low_1 = MANYSCALE_SHUFFLE(simd::Ints, a, b, MANYSCALE_EACH_LANE(MANYSCALE_LOW_1));
+    const Floats low_2 = MANYSCALE_SHUFFLE(simd::Ints, a, b, MANYSCALE_EACH_LANE(MANYSCALE_LOW_2));
+    sum += MANYSCALE_SHUFFLE(simd::Ints, low_0, c, MANYSCALE_EACH_LANE(MANYSCALE_HIGH_0));
+    sum += MANYSCALE_SHUFFLE(simd::Ints, low_1, c, MANYSCALE_EACH_LANE(MANYSCALE_HIGH_1));
+    return sum + MANYSCALE_SHUFFLE(simd::Ints, low_2, c, MANYSCALE_EACH_LANE(MANYSCALE_HIGH_2));
+#undef MANYSCALE_LOW
+#undef MANYSCALE_HIGH
+#undef MANYSCALE_LOW_0
+#undef MANYSCALE_LOW_1
+#undef MANYSCALE_LOW_2
+#undef MANYSCALE_HIGH_0
+#undef MANYSCALE_HIGH_1
+#undef MANYSCALE_HIGH_2
+  }
+}
+#undef MANYSCALE_EACH_LANE
+
+// Bins of Ratio columns and any number of rows. `staged` has the first rows of all bins in one line, then the second ...
 template <int64_t Ratio>
 inline void average_even(const float* staged, int64_t rows, int64_t cells, float* to) {
   const float height = static_cast<float>(rows);
-  const auto step = [&](int64_t from, int64_t count) {
-    float sum[kStep] = {};
-    for (int64_t r = 0; r < rows; r++) {
-      const float* const values = staged + (r * cells + from) * Ratio;
-      for (int64_t i = 0; i < count; i++) {
-        for (int64_t k = 0; k < Ratio; k++) sum[i] += values[Ratio * i + k];
+  const float width = static_cast<float>(Ratio);
+  if (cells < kLanes) {
+    for (int64_t i = 0; i < cells; i++) {
+      float sum = 0;
+      for (int64_t r = 0; r < rows; r++) {
+        for (int64_t k = 0; k < Ratio; k++) sum += staged[(r * cells + i) * Ratio + k];
       }
+      to[i] = sum / height / width;
     }
-    for (int64_t i = 0; i < count; i++) to[from + i] = sum[i] / height / static_cast<float>(Ratio);
-  };
-  int64_t from = 0;
-  for (; from + kStep <= cells; from += kStep) step(from, kStep);
-  if (from < cells) step(from, cells - from);
+    return;
+  }
+  for (int64_t i = 0; i < cells; i += kLanes) {
+    const int64_t at = smaller(i, cells - kLanes);  // the last vector overlaps the one before
+    Floats sum = {};
+    for (int64_t r = 0; r < rows; r++) sum = add_values<Ratio>(sum, staged + (r * cells + at) * Ratio);
+    store(to + at, sum / height / width);
+  }
 }
 
 // Averages of one piece of one output plane, cell after cell.
@@ -322,6 +368,6 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
 
 }  // namespace
 
-const Kernels kKernels = {kIsa, prefix, tokens, maps};
+const Kernels kKernels = {simd::kIsaName, prefix, tokens, maps};
 
 }  // namespace manyscale::pool::MANYSCALE_ISA
