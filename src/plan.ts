@@ -1,6 +1,7 @@
 // The plan: pure geometry. Native code computes and checks it; here it gets its options' types and is frozen.
 
 import { invalid } from './errors.js';
+import { deepFreeze } from './freeze.js';
 import type { NativeCrop, NativePlan, NativePlanOptions, NativeSize } from './native/addon.js';
 import { checkPlan, makePlan } from './native/calls.js';
 import { type CheckedScaleOptions, checkOptions, checkScaleOptions, integer, type Layout, planOptions, type ScaleOptions, size } from './options.js';
@@ -41,11 +42,6 @@ export interface Plan {
 
 /** Plans made here: frozen, so they need no second check. */
 const made = new WeakSet<Plan>();
-
-function deepFreeze<T extends object>(value: T): T {
-  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) deepFreeze(part);
-  return Object.freeze(value);
-}
 
 /** Freezes a plan of native code's, with what pool() needs and whatever `more` adds. */
 export function sealPlan<T extends object>(native: NativePlan, more: T): Plan & T {

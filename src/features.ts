@@ -1,0 +1,89 @@
+// The result of an extraction.
+
+import { invalid, ManyscaleError } from './errors.js';
+import type { Size } from './plan.js';
+import type { Tensor } from './tensor.js';
+
+/** A scale that the features are made of. */
+export interface FeatureScale {
+  /** Of the resized image, in pixels. */
+  readonly height: number;
+  readonly width: number;
+  /** How many tiles it was cut into. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Its channels of the tensor: from the first to before the second. */
+  readonly channels: readonly [from: number, to: number];
+}
+
+/** Milliseconds. split and model are summed over threads; queue and total are by the clock. */
+export interface Timings {
+  readonly decode: number;
+  readonly queue: number;
+  readonly split: number;
+  readonly model: number;
+  readonly pool: number;
+  readonly total: number;
+}
+
+export interface FeaturesInit {
+  tensor: Tensor;
+  grid: Size;
+  numPrefixTokens: number;
+  scales: readonly FeatureScale[];
+  timings: Timings;
+}
+
+/** Multi-scale features of one image. The tensor's memory is the caller's own. */
+export class Features {
+  /** float32 [prefix + gridH * gridW, C_total] or [C_total, gridH, gridW]; C_total joins the scales' channels. */
+  readonly tensor: Tensor;
+  /** Cells. */
+  readonly grid: Size;
+  /** The tensor's first rows that belong to no place; 0 for feature maps. */
+  readonly numPrefixTokens: number;
+  readonly scales: readonly FeatureScale[];
+  readonly timings: Timings;
+
+  constructor(init: FeaturesInit) {
+    this.tensor = init.tensor;
+    this.grid = init.grid;
+    this.numPrefixTokens = init.numPrefixTokens;
+    this.scales = init.scales;
+    this.timings = init.timings;
+  }
+
+  /**
+   * One vector of C_total numbers for the image: 'mean' (default) averages the cells, 'cls' is the first prefix token.
+   * @throws {ManyscaleError} ERR_INVALID_ARGUMENT for 'cls' without prefix tokens.
+   */
+  vector(how: 'mean' | 'cls' = 'mean'): Float32Array {
+    if (how !== 'mean' && how !== 'cls') throw invalid("'mean' or 'cls'", 'vector', how);
+    const { dims } = this.tensor;
+    const data = this.tensor.data as Float32Array;
+    const isMap = dims.length === 3;
+    const channels = (isMap ? dims[0] : dims[1]) ?? 0;
+    const cells = this.grid.height * this.grid.width;
+    if (data.length !== channels * (this.numPrefixTokens + cells)) {
+      throw new ManyscaleError('ERR_INVALID_ARGUMENT', 'Expected the whole tensor for vector but received one whose data was transferred away');
+    }
+    if (how === 'cls') {
+      if (this.numPrefixTokens === 0) throw invalid("'mean'", 'vector', how, 'these features have no prefix tokens');
+      return data.slice(0, channels);
+    }
+    const sums = new Float64Array(channels);
+    if (isMap) {
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (let i = c * cells; i < (c + 1) * cells; i++) sum += data[i] as number;
+        sums[c] = sum;
+      }
+    } else {
+      for (let i = this.numPrefixTokens * channels, c = 0; i < data.length; i++) {
+        sums[c] = (sums[c] as number) + (data[i] as number);
+        if (++c === channels) c = 0;
+      }
+    }
+    return Float32Array.from(sums, (sum) => sum / cells);
+  }
+}

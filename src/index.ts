@@ -1,0 +1,29 @@
+// Everything that the package offers.
+
+export { defaultModel } from './default-model.js';
+export { type ErrorCode, ManyscaleError } from './errors.js';
+export { Extractor, type ExtractManyOptions, type ExtractorPlan, type ExtractResult } from './extractor.js';
+export type { Features, FeatureScale, Timings } from './features.js';
+export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './image.js';
+export type { ExtractorInfo, ValueInfo } from './info.js';
+export { type ModelFunction, multiscaleForward } from './multiscale.js';
+export type {
+  ChannelOrder,
+  Device,
+  ExtractOptions,
+  ExtractorOptions,
+  Fit,
+  Layout,
+  MultiscaleOptions,
+  PoolOptions,
+  Preprocess,
+  ResizeMode,
+  ScaleOptions,
+  SideLengths,
+  SplitOptions,
+} from './options.js';
+export { type Crop, type Plan, type PlanScale, plan, type Size } from './plan.js';
+export { pool } from './pool.js';
+export { split } from './split.js';
+export { Tensor, type TensorLike } from './tensor.js';
+export { version } from './version.js';
