@@ -28,7 +28,10 @@ const SIGNATURES: readonly { format: string; bytes: string }[] = [
 ];
 
 /** Pixels of a recognised image; they are new memory that only the caller knows. */
-export async function decodeImage(source: Exclude<ImageSource, { kind: 'pixels' }>, options: DecodeOptions): Promise<NativeImage> {
+export async function decodeImage(
+  source: Exclude<ImageSource, { kind: 'pixels' }>,
+  options: DecodeOptions,
+): Promise<NativeImage> {
   // Files and blobs give memory of our own. The caller's bytes are copied now: sharp reads them on another thread, where
   // a buffer that was transferred meanwhile would be gone.
   if (source.kind === 'bytes') return decodeBytes(new Uint8Array(source.bytes), options);
@@ -37,7 +40,11 @@ export async function decodeImage(source: Exclude<ImageSource, { kind: 'pixels' 
 
 async function readImageFile(path: string): Promise<Uint8Array> {
   const refuse = (reason: string, cause?: unknown) =>
-    new ManyscaleError('ERR_IMAGE_READ', `Expected a readable image file for the image but received '${path}': ${reason}`, cause === undefined ? undefined : { cause });
+    new ManyscaleError(
+      'ERR_IMAGE_READ',
+      `Expected a readable image file for the image but received '${path}': ${reason}`,
+      cause === undefined ? undefined : { cause },
+    );
   try {
     // A pipe or a device may never end, and opening a pipe may wait for its writer.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -57,7 +64,11 @@ async function readBlob(blob: Blob): Promise<Uint8Array> {
   try {
     return new Uint8Array(await blob.arrayBuffer());
   } catch (cause) {
-    throw new ManyscaleError('ERR_IMAGE_READ', `Expected a readable Blob for the image but received one that fails: ${String(cause)}`, { cause });
+    throw new ManyscaleError(
+      'ERR_IMAGE_READ',
+      `Expected a readable Blob for the image but received one that fails: ${String(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -97,7 +108,8 @@ async function decodeBytes(bytes: Uint8Array, options: DecodeOptions): Promise<N
     throw decodeError(`one that cannot be decoded (${reason(cause)})`, cause);
   });
   const { width, height, channels } = info;
-  if (channels !== 1 && channels !== 3 && channels !== 4) throw unsupported(`${channels} channels`, 'convert it to RGB');
+  if (channels !== 1 && channels !== 3 && channels !== 4)
+    throw unsupported(`${channels} channels`, 'convert it to RGB');
   return { data, owned: true, batch: 1, channels, height, width, stride: 0 };
 }
 
@@ -107,21 +119,33 @@ async function checkHeader(image: Sharp, expected: string, maxPixels: number): P
     throw decodeError(`one whose header cannot be read (${reason(cause)})`, cause);
   });
   const { format, compression, width, height, depth, channels } = header;
-  if (format !== expected || (format === 'heif' && compression !== 'av1')) throw unsupported(`${format}${compression ? ` (${compression})` : ''}`);
+  if (format !== expected || (format === 'heif' && compression !== 'av1'))
+    throw unsupported(`${format}${compression ? ` (${compression})` : ''}`);
   if (width * height > maxPixels) {
-    throw new ManyscaleError('ERR_IMAGE_TOO_LARGE', `Expected at most ${maxPixels} pixels (maxPixels) for the image but received ${width} x ${height}; raise maxPixels if it is to be trusted`);
+    throw new ManyscaleError(
+      'ERR_IMAGE_TOO_LARGE',
+      `Expected at most ${maxPixels} pixels (maxPixels) for the image but received ${width} x ${height}; raise maxPixels if it is to be trusted`,
+    );
   }
-  if (depth !== 'uchar' && depth !== 'ushort') throw unsupported(`samples of type ${depth}`, 'convert them to 8 or 16 bit');
+  if (depth !== 'uchar' && depth !== 'ushort')
+    throw unsupported(`samples of type ${depth}`, 'convert them to 8 or 16 bit');
   // CMYK with alpha is the most that is understood; more are measurements, not colours.
   if (channels > 5) throw unsupported(`${channels} channels`, 'choose three of them');
 }
 
 function decodeError(received: string, cause?: unknown): ManyscaleError {
-  return new ManyscaleError('ERR_IMAGE_DECODE', `Expected a whole ${FORMATS} image for the image but received ${received}; the file is empty, cut off or damaged`, cause === undefined ? undefined : { cause });
+  return new ManyscaleError(
+    'ERR_IMAGE_DECODE',
+    `Expected a whole ${FORMATS} image for the image but received ${received}; the file is empty, cut off or damaged`,
+    cause === undefined ? undefined : { cause },
+  );
 }
 
 function unsupported(received: string, advice = 'convert it to one of these'): ManyscaleError {
-  return new ManyscaleError('ERR_IMAGE_UNSUPPORTED', `Expected a ${FORMATS} image for the image but received ${received}; ${advice}`);
+  return new ManyscaleError(
+    'ERR_IMAGE_UNSUPPORTED',
+    `Expected a ${FORMATS} image for the image but received ${received}; ${advice}`,
+  );
 }
 
 /** Whether a few bytes are the start of a supported format that was cut off. */
@@ -149,6 +173,10 @@ async function loadSharp(): Promise<typeof import('sharp').default> {
     return (await loading).default;
   } catch (cause) {
     loading = undefined; // it may have been installed by the next call
-    throw new ManyscaleError('ERR_IMAGE_UNSUPPORTED', `Expected the package sharp for decoding images but received an error while loading it: ${reason(cause)}; run npm install sharp, or give pixels (RawImage)`, { cause });
+    throw new ManyscaleError(
+      'ERR_IMAGE_UNSUPPORTED',
+      `Expected the package sharp for decoding images but received an error while loading it: ${reason(cause)}; run npm install sharp, or give pixels (RawImage)`,
+      { cause },
+    );
   }
 }

@@ -52,7 +52,8 @@ function show(value: unknown): string {
     case 'string':
       return value.length > 80 ? `'${value.slice(0, 77)}...'` : `'${value}'`;
     case 'object':
-      if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(shallow).join(', ')}]`;
+      if (Array.isArray(value))
+        return value.length > 8 ? `an array of ${value.length}` : `[${value.map(shallow).join(', ')}]`;
       if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
       return 'an object';
     case 'function':
@@ -64,5 +65,9 @@ function show(value: unknown): string {
 
 function shallow(value: unknown): string {
   if (Array.isArray(value)) return `[${value.length > 4 ? '...' : value.map(String).join(', ')}]`;
-  return typeof value === 'string' ? `'${value.slice(0, 40)}'` : typeof value === 'object' && value ? '{...}' : String(value);
+  return typeof value === 'string'
+    ? `'${value.slice(0, 40)}'`
+    : typeof value === 'object' && value
+      ? '{...}'
+      : String(value);
 }

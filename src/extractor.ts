@@ -7,8 +7,25 @@ import { invalid, ManyscaleError } from './errors.js';
 import { Features } from './features.js';
 import { type ImageInput, recogniseImage } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
-import { CHANNELS, candidateOutputs, chooseInput, chooseOutput, choosePreprocess, type ModelInput, type ModelOutput, singleTile } from './model.js';
-import type { NativeCrop, NativeImage, NativeModelConfiguration, NativePlan, NativePreprocess, NativeSession, NativeSize } from './native/addon.js';
+import {
+  CHANNELS,
+  candidateOutputs,
+  chooseInput,
+  chooseOutput,
+  choosePreprocess,
+  type ModelInput,
+  type ModelOutput,
+  singleTile,
+} from './model.js';
+import type {
+  NativeCrop,
+  NativeImage,
+  NativeModelConfiguration,
+  NativePlan,
+  NativePreprocess,
+  NativeSession,
+  NativeSize,
+} from './native/addon.js';
 import { configureSession, loadSession, probeSession, runExtract } from './native/calls.js';
 import {
   type CheckedExtractorOptions,
@@ -97,7 +114,13 @@ export class Extractor implements AsyncDisposable {
     const session = await loadSession({ runtime: runtime.path, model: source, threads: checked.threads }, signal);
     try {
       const input = chooseInput(session.inputs, checked.tileSize);
-      const configuration: NativeModelConfiguration = { input: input.index, output: 0, tile: input.tile, fixedBatch: input.fixedBatch, maxBatch: checked.maxBatch };
+      const configuration: NativeModelConfiguration = {
+        input: input.index,
+        output: 0,
+        tile: input.tile,
+        fixedBatch: input.fixedBatch,
+        maxBatch: checked.maxBatch,
+      };
       const candidates = candidateOutputs(session.outputs, checked.output);
       const probes = await probeSession(session, configuration, candidates, signal);
       const probed = probes.map(({ dims }) => dims);
@@ -110,7 +133,16 @@ export class Extractor implements AsyncDisposable {
       const { preprocess, sources } = choosePreprocess(checked.preprocess, session.metadata);
       const filled = fillPreprocess(preprocess, 'uint8', CHANNELS, checked.background);
       configureSession(session, { ...configuration, output: output.index });
-      const info = describeModel({ model: source, session, runtime, options: checked, input, output, preprocess, sources });
+      const info = describeModel({
+        model: source,
+        session,
+        runtime,
+        options: checked,
+        input,
+        output,
+        preprocess,
+        sources,
+      });
       const extractor = new Extractor({ session, options: checked, input, output, preprocess: filled, info });
       extractor.#geometry(scale); // options that cannot work with this model are refused now, not with the first image
       return extractor;
@@ -139,7 +171,14 @@ export class Extractor implements AsyncDisposable {
     return this.#run(pixels, geometry, fit, started, performance.now() - started, signal);
   }
 
-  async #run(image: NativeImage, geometry: Geometry, fit: 'stretch' | 'crop', started: number, decode: number, signal: AbortSignal | undefined): Promise<Features> {
+  async #run(
+    image: NativeImage,
+    geometry: Geometry,
+    fit: 'stretch' | 'crop',
+    started: number,
+    decode: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Features> {
     const { session, input, output, preprocess } = this.#loaded;
     const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometry;
     const crop = fit === 'crop' ? centredCrop(image, input.tile) : undefined;
@@ -162,13 +201,29 @@ export class Extractor implements AsyncDisposable {
       tensor: new Tensor('float32', data, dims),
       grid,
       numPrefixTokens,
-      scales: plan.scales.map(({ height, width, rows, columns }, index) => ({ height, width, rows, columns, channels: channels[index] ?? [0, 0] })),
-      timings: { decode, queue: timings.queue, split: timings.split, model: timings.model, pool: timings.pool, total: performance.now() - started },
+      scales: plan.scales.map(({ height, width, rows, columns }, index) => ({
+        height,
+        width,
+        rows,
+        columns,
+        channels: channels[index] ?? [0, 0],
+      })),
+      timings: {
+        decode,
+        queue: timings.queue,
+        split: timings.split,
+        model: timings.model,
+        pool: timings.pool,
+        total: performance.now() - started,
+      },
     });
   }
 
   /** Not available in this version: call extract() for each image. */
-  extractMany(_images: Iterable<ImageInput> | AsyncIterable<ImageInput>, _options?: ExtractManyOptions): AsyncGenerator<ExtractResult> {
+  extractMany(
+    _images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    _options?: ExtractManyOptions,
+  ): AsyncGenerator<ExtractResult> {
     throw notYet('extractMany', 'call extract() for each image; calls may run side by side');
   }
 
@@ -187,7 +242,10 @@ export class Extractor implements AsyncDisposable {
     const { options, input } = this.#loaded;
     const image = size(imageSize, 'the image');
     const { plan, shape, ...more } = this.#geometry(options.scale, image);
-    const grids = plan.scales.map(({ rows, columns }) => ({ height: rows * shape.grid.height, width: columns * shape.grid.width }));
+    const grids = plan.scales.map(({ rows, columns }) => ({
+      height: rows * shape.grid.height,
+      width: columns * shape.grid.width,
+    }));
     return sealPlan(plan, { ...(options.fit === 'crop' && { crop: centredCrop(image, input.tile) }), ...more, grids });
   }
 
@@ -202,7 +260,11 @@ export class Extractor implements AsyncDisposable {
   }
 
   #checkUsable(): void {
-    if (this.#disposal) throw new ManyscaleError('ERR_DISPOSED', 'Expected an Extractor in use but received one that was disposed; load another');
+    if (this.#disposal)
+      throw new ManyscaleError(
+        'ERR_DISPOSED',
+        'Expected an Extractor in use but received one that was disposed; load another',
+      );
   }
 
   #geometry(scale: CheckedScaleOptions, image: NativeSize = this.#loaded.input.tile): Geometry {
@@ -210,7 +272,12 @@ export class Extractor implements AsyncDisposable {
     const { tile } = input;
     const { maxSplitSize, numPrefixTokens = output.numPrefixTokens, outputShape = output.layout } = scale;
     if (maxSplitSize && (maxSplitSize.height !== tile.height || maxSplitSize.width !== tile.width)) {
-      throw invalid(`the model's tile size (${tile.height} x ${tile.width})`, 'maxSplitSize', [maxSplitSize.height, maxSplitSize.width], 'leave it out: an Extractor cuts tiles of that size');
+      throw invalid(
+        `the model's tile size (${tile.height} x ${tile.width})`,
+        'maxSplitSize',
+        [maxSplitSize.height, maxSplitSize.width],
+        'leave it out: an Extractor cuts tiles of that size',
+      );
     }
     refusePrefixOfMaps(numPrefixTokens, [output.layout, outputShape]);
     const plan = planFor(image, scale, { base: tile, tile });
@@ -228,7 +295,8 @@ export class Extractor implements AsyncDisposable {
       outputShape,
       grid,
       channels: plan.scales.map((_, index) => [index * shape.channels, (index + 1) * shape.channels]),
-      dims: outputShape === 'bnc' ? [numPrefixTokens + grid.height * grid.width, total] : [total, grid.height, grid.width],
+      dims:
+        outputShape === 'bnc' ? [numPrefixTokens + grid.height * grid.width, total] : [total, grid.height, grid.width],
     };
   }
 }
@@ -248,11 +316,14 @@ function checkModelSource(model: unknown): string | Uint8Array {
   }
   const bytes = model as Uint8Array;
   if (isDetached(bytes)) throw invalid('bytes', 'model', bytes, 'the buffer was transferred away');
-  if (bytes.length === 0) throw new ManyscaleError('ERR_MODEL_LOAD', 'Expected the bytes of an ONNX file for model but received 0 bytes');
+  if (bytes.length === 0)
+    throw new ManyscaleError('ERR_MODEL_LOAD', 'Expected the bytes of an ONNX file for model but received 0 bytes');
   return isUnstable(bytes) ? new Uint8Array(bytes) : bytes;
 }
 
 function notYet(what: string, advice: string): ManyscaleError {
-  return new ManyscaleError('ERR_INVALID_ARGUMENT', `Expected no call of ${what} but received one; it is not available in this version of manyscale, ${advice}`);
+  return new ManyscaleError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected no call of ${what} but received one; it is not available in this version of manyscale, ${advice}`,
+  );
 }
-

@@ -65,7 +65,10 @@ export class Features {
     const channels = (isMap ? dims[0] : dims[1]) ?? 0;
     const cells = this.grid.height * this.grid.width;
     if (data.length !== channels * (this.numPrefixTokens + cells)) {
-      throw new ManyscaleError('ERR_INVALID_ARGUMENT', 'Expected the whole tensor for vector but received one whose data was transferred away');
+      throw new ManyscaleError(
+        'ERR_INVALID_ARGUMENT',
+        'Expected the whole tensor for vector but received one whose data was transferred away',
+      );
     }
     if (how === 'cls') {
       if (this.numPrefixTokens === 0) throw invalid("'mean'", 'vector', how, 'these features have no prefix tokens');

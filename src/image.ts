@@ -67,14 +67,20 @@ export function recogniseImage(value: unknown): ImageSource {
 export function recognisePixels(value: unknown): NativeImage {
   const source = recogniseImage(value);
   if (source.kind !== 'pixels') {
-    throw invalid('pixels (RawImage, ImageData or raw { data, info }) or a float32 tensor', 'the image of split', value, 'decode it first, for example with sharp, or give it to an Extractor');
+    throw invalid(
+      'pixels (RawImage, ImageData or raw { data, info }) or a float32 tensor',
+      'the image of split',
+      value,
+      'decode it first, for example with sharp, or give it to an Extractor',
+    );
   }
   return source.image;
 }
 
 function recognisePath(value: string): ImageSource {
   if (value === '') throw invalid(ACCEPTED, 'the image', value);
-  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(value)?.[1]?.toLowerCase() ?? (/^data:/i.test(value) ? 'data' : undefined);
+  const scheme =
+    /^([a-z][a-z0-9+.-]+):\/\//i.exec(value)?.[1]?.toLowerCase() ?? (/^data:/i.test(value) ? 'data' : undefined);
   if (scheme === undefined) return { kind: 'file', path: value };
   let url: URL;
   try {
@@ -90,7 +96,12 @@ function recogniseUrl(url: URL): ImageSource {
   try {
     return { kind: 'file', path: fileURLToPath(url) };
   } catch (cause) {
-    throw invalid('a file URL of this machine', 'the image', url.href, cause instanceof Error ? cause.message : undefined);
+    throw invalid(
+      'a file URL of this machine',
+      'the image',
+      url.href,
+      cause instanceof Error ? cause.message : undefined,
+    );
   }
 }
 
@@ -99,8 +110,17 @@ function recogniseSharp(value: SharpOutput): ImageSource {
   if (!isBytes(data)) throw invalid('a Uint8Array', "data of sharp's { data, info }", data);
   if (typeof info !== 'object' || info === null) throw invalid('an object', "info of sharp's { data, info }", info);
   // Without .raw() sharp's output is an encoded image that carries its own size.
-  if (info.format !== undefined && info.format !== 'raw') return { kind: 'bytes', bytes: checkAttached(asBytes(data), 'the image') };
-  return { kind: 'pixels', image: checkPixels({ data, width: info.width, height: info.height, channels: info.channels as RawImage['channels'] }) };
+  if (info.format !== undefined && info.format !== 'raw')
+    return { kind: 'bytes', bytes: checkAttached(asBytes(data), 'the image') };
+  return {
+    kind: 'pixels',
+    image: checkPixels({
+      data,
+      width: info.width,
+      height: info.height,
+      channels: info.channels as RawImage['channels'],
+    }),
+  };
 }
 
 function checkPixels(value: Partial<RawImage>): NativeImage {
@@ -132,7 +152,9 @@ function isBytes(value: unknown): value is Uint8Array | Uint8ClampedArray {
 }
 
 function asBytes(view: Uint8Array | Uint8ClampedArray): Uint8Array {
-  return view[Symbol.toStringTag] === 'Uint8Array' ? (view as Uint8Array) : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  return view[Symbol.toStringTag] === 'Uint8Array'
+    ? (view as Uint8Array)
+    : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 function viewOf(buffer: ArrayBufferLike): Uint8Array {

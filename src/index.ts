@@ -2,8 +2,8 @@
 
 export { defaultModel } from './default-model.js';
 export { type ErrorCode, ManyscaleError } from './errors.js';
-export { Extractor, type ExtractManyOptions, type ExtractorPlan, type ExtractResult } from './extractor.js';
-export type { Features, FeatureScale, Timings } from './features.js';
+export { type ExtractManyOptions, Extractor, type ExtractorPlan, type ExtractResult } from './extractor.js';
+export type { FeatureScale, Features, Timings } from './features.js';
 export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './image.js';
 export type { ExtractorInfo, ValueInfo } from './info.js';
 export { type ModelFunction, multiscaleForward } from './multiscale.js';

@@ -81,7 +81,16 @@ export interface Description {
 }
 
 /** Frozen, plain data. */
-export function describeModel({ model, session, runtime, options, input, output, preprocess, sources }: Description): ExtractorInfo {
+export function describeModel({
+  model,
+  session,
+  runtime,
+  options,
+  input,
+  output,
+  preprocess,
+  sources,
+}: Description): ExtractorInfo {
   const later = 'not available in this version of manyscale';
   return deepFreeze({
     model: {
@@ -100,7 +109,13 @@ export function describeModel({ model, session, runtime, options, input, output,
     device: 'cpu',
     unavailable: { cuda: later, tensorrt: later, ...session.runtime.unavailable },
     input: { name: input.name, tileSize: { ...input.tile }, layout: 'nchw', channels: 3, fixedBatch: input.fixedBatch },
-    output: { name: output.name, layout: output.layout, grid: { ...output.grid }, channels: output.channels, numPrefixTokens: output.numPrefixTokens },
+    output: {
+      name: output.name,
+      layout: output.layout,
+      grid: { ...output.grid },
+      channels: output.channels,
+      numPrefixTokens: output.numPrefixTokens,
+    },
     inputs: session.inputs.map(valueInfo),
     outputs: session.outputs.map(valueInfo),
     preprocess,

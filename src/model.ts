@@ -55,21 +55,32 @@ export function chooseInput(inputs: readonly NativeValueInfo[], tileSize: Native
   const [input] = inputs;
   if (!input || inputs.length > 1) {
     const names = inputs.map(describeValue).join('; ') || 'none';
-    throw shapeError(`Expected a model with one input, the image, but received one that needs ${inputs.length}: ${names}; export the vision part alone (of a CLIP its vision model)`);
+    throw shapeError(
+      `Expected a model with one input, the image, but received one that needs ${inputs.length}: ${names}; export the vision part alone (of a CLIP its vision model)`,
+    );
   }
-  const refuse = (expected: string, advice: string) => shapeError(`Expected ${expected} for the model's input but received ${describeValue(input)}; ${advice}`);
-  if (input.type !== 'float32') throw refuse('float32', `${input.type} inputs are not supported, export the model with float32 inputs and outputs`);
-  if (input.dims.length !== 4) throw refuse('[batch, 3, height, width]', 'only models that take images of this rank are supported');
+  const refuse = (expected: string, advice: string) =>
+    shapeError(`Expected ${expected} for the model's input but received ${describeValue(input)}; ${advice}`);
+  if (input.type !== 'float32')
+    throw refuse('float32', `${input.type} inputs are not supported, export the model with float32 inputs and outputs`);
+  if (input.dims.length !== 4)
+    throw refuse('[batch, 3, height, width]', 'only models that take images of this rank are supported');
   const [batch = -1, channels = -1, height = -1, width = -1] = input.dims;
-  if (channels !== CHANNELS && width === CHANNELS) throw refuse('[batch, 3, height, width] (NCHW)', 'NHWC is not supported, export the model with channels first');
+  if (channels !== CHANNELS && width === CHANNELS)
+    throw refuse('[batch, 3, height, width] (NCHW)', 'NHWC is not supported, export the model with channels first');
   if (channels === 1) throw refuse('3 channels', 'grey-only models are not supported');
   if (channels !== CHANNELS && channels >= 0) throw refuse('3 channels', 'only models of RGB images are supported');
 
   if (tileSize && ((height >= 0 && height !== tileSize.height) || (width >= 0 && width !== tileSize.width))) {
-    throw shapeError(`Expected the model's own input size for tileSize (${describeValue(input)}) but received ${tileSize.height} x ${tileSize.width}; leave tileSize out`);
+    throw shapeError(
+      `Expected the model's own input size for tileSize (${describeValue(input)}) but received ${tileSize.height} x ${tileSize.width}; leave tileSize out`,
+    );
   }
   if (!tileSize && (height < 0 || width < 0)) {
-    throw new ManyscaleError('ERR_INVALID_ARGUMENT', `Expected tileSize for a model that leaves its input size open (${describeValue(input)}) but received undefined; give the size it was trained with, for example tileSize: 224`);
+    throw new ManyscaleError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected tileSize for a model that leaves its input size open (${describeValue(input)}) but received undefined; give the size it was trained with, for example tileSize: 224`,
+    );
   }
   return {
     index: 0,
@@ -88,13 +99,22 @@ export function candidateOutputs(outputs: readonly NativeValueInfo[], name: stri
   const all = outputs.map(describeValue).join('; ');
   if (name !== undefined) {
     const index = outputs.findIndex((output) => output.name === name);
-    if (index < 0) throw new ManyscaleError('ERR_INVALID_ARGUMENT', `Expected the name of a model output for output but received '${name}'; the model has: ${all}`);
-    if (!mayHavePlaces(outputs[index])) throw shapeError(`Expected a float32 output of rank 3 or 4 for output but received ${all.split('; ')[index]}; the model has: ${all}`);
+    if (index < 0)
+      throw new ManyscaleError(
+        'ERR_INVALID_ARGUMENT',
+        `Expected the name of a model output for output but received '${name}'; the model has: ${all}`,
+      );
+    if (!mayHavePlaces(outputs[index]))
+      throw shapeError(
+        `Expected a float32 output of rank 3 or 4 for output but received ${all.split('; ')[index]}; the model has: ${all}`,
+      );
     return [index];
   }
   const candidates = outputs.flatMap((output, index) => (mayHavePlaces(output) ? [index] : []));
   if (candidates.length === 0) {
-    throw shapeError(`Expected a model with a float32 output [batch, tokens, channels] or [batch, channels, height, width] but received one with: ${all}; export it without its pooling and its head`);
+    throw shapeError(
+      `Expected a model with a float32 output [batch, tokens, channels] or [batch, channels, height, width] but received one with: ${all}; export it without its pooling and its head`,
+    );
   }
   return candidates;
 }
@@ -132,7 +152,9 @@ export function chooseOutput(
       reasons.push(`${name} [${dims.join(', ')}]: ${error.message}`);
     }
   }
-  throw shapeError(`Expected a model output that has a place for every cell of a tile of ${input.tile.height} x ${input.tile.width} but found none. ${reasons.join('. ')}`);
+  throw shapeError(
+    `Expected a model output that has a place for every cell of a tile of ${input.tile.height} x ${input.tile.width} but found none. ${reasons.join('. ')}`,
+  );
 }
 
 /** The tile as a scale of its own, for what is asked about a single tile. */
@@ -140,27 +162,38 @@ export function singleTile({ height, width }: NativeSize): NativeScale {
   return { height, width, rows: 1, columns: 1, tileHeight: height, tileWidth: width };
 }
 
-function readOutput(dims: readonly number[], input: ModelInput, options: OutputOptions): Omit<ModelOutput, 'index' | 'name' | 'dims'> {
+function readOutput(
+  dims: readonly number[],
+  input: ModelInput,
+  options: OutputOptions,
+): Omit<ModelOutput, 'index' | 'name' | 'dims'> {
   const { tile } = input;
   const received = `[${dims.join(', ')}]`;
   if (dims.length !== 3 && dims.length !== 4) throw shapeError(`Expected rank 3 or 4 but received ${received}`);
   const rows = Math.max(input.fixedBatch, 1);
-  if (dims[0] !== rows) throw shapeError(`Expected ${rows} row${rows === 1 ? '' : 's'}, one per tile, but received ${received}`);
+  if (dims[0] !== rows)
+    throw shapeError(`Expected ${rows} row${rows === 1 ? '' : 's'}, one per tile, but received ${received}`);
   const layout: Layout = dims.length === 4 ? 'bchw' : 'bnc';
   let numPrefixTokens = options.numPrefixTokens ?? 0;
-  if (layout === 'bchw' && numPrefixTokens > 0) throw shapeError(`Expected tokens for numPrefixTokens ${numPrefixTokens} but received a feature map`);
+  if (layout === 'bchw' && numPrefixTokens > 0)
+    throw shapeError(`Expected tokens for numPrefixTokens ${numPrefixTokens} but received a feature map`);
   if (layout === 'bnc' && options.numPrefixTokens === undefined) {
     numPrefixTokens = findTokenLayout(tile, dims[1] ?? 0, options.patchSize ?? 0).numPrefixTokens;
     if (!options.named && numPrefixTokens > MOST_PREFIX_TOKENS) {
-      throw shapeError(`Expected at most ${MOST_PREFIX_TOKENS} prefix tokens but found ${numPrefixTokens}; if it is so, give output or numPrefixTokens`);
+      throw shapeError(
+        `Expected at most ${MOST_PREFIX_TOKENS} prefix tokens but found ${numPrefixTokens}; if it is so, give output or numPrefixTokens`,
+      );
     }
   }
   const { grid, channels } = tileShape(dims, singleTile(tile), layout, numPrefixTokens, options.patchSize);
-  if (!options.named && grid.height * grid.width === 1) throw shapeError('Expected several places but received one for the whole tile; if it is to be so, give output');
+  if (!options.named && grid.height * grid.width === 1)
+    throw shapeError('Expected several places but received one for the whole tile; if it is to be so, give output');
   // Within a cell the grid has the tile's aspect ratio; [batch, height, width, channels] has not.
   const offset = Math.abs(grid.height * tile.width - grid.width * tile.height);
   if (offset > Math.max(tile.height, tile.width) || grid.height > tile.height || grid.width > tile.width) {
-    throw shapeError(`Expected a grid of the tile's aspect ratio but received ${grid.height} x ${grid.width}; feature maps are [batch, channels, height, width]`);
+    throw shapeError(
+      `Expected a grid of the tile's aspect ratio but received ${grid.height} x ${grid.width}; feature maps are [batch, channels, height, width]`,
+    );
   }
   return { layout, grid, channels, numPrefixTokens };
 }
@@ -168,10 +201,14 @@ function readOutput(dims: readonly number[], input: ModelInput, options: OutputO
 export type PreprocessSources = Record<keyof Preprocess, Source>;
 
 /** Options over the model's metadata over the defaults, and which of them each value is from. */
-export function choosePreprocess(options: Preprocess, metadata: Readonly<Record<string, string>>): { preprocess: Required<Preprocess>; sources: PreprocessSources } {
+export function choosePreprocess(
+  options: Preprocess,
+  metadata: Readonly<Record<string, string>>,
+): { preprocess: Required<Preprocess>; sources: PreprocessSources } {
   const carried = readMetadata(metadata);
   const given: Preprocess = { ...carried, ...options };
-  const source = (key: keyof Preprocess): Source => (options[key] !== undefined ? 'option' : carried[key] !== undefined ? 'metadata' : 'default');
+  const source = (key: keyof Preprocess): Source =>
+    options[key] !== undefined ? 'option' : carried[key] !== undefined ? 'metadata' : 'default';
   return {
     preprocess: {
       mean: perChannel(given.mean ?? DEFAULTS.mean),
@@ -180,7 +217,13 @@ export function choosePreprocess(options: Preprocess, metadata: Readonly<Record<
       resize: given.resize ?? DEFAULTS.resizeUint8,
       channelOrder: given.channelOrder ?? DEFAULTS.channelOrder,
     },
-    sources: { mean: source('mean'), std: source('std'), rescale: source('rescale'), resize: source('resize'), channelOrder: source('channelOrder') },
+    sources: {
+      mean: source('mean'),
+      std: source('std'),
+      rescale: source('rescale'),
+      resize: source('resize'),
+      channelOrder: source('channelOrder'),
+    },
   };
 }
 
@@ -192,11 +235,20 @@ function perChannel(values: readonly number[]): number[] {
 
 function readMetadata(metadata: Readonly<Record<string, string>>): Preprocess {
   const text = (key: string) => metadata[`manyscale.${key}`]?.trim();
-  const numbers = (key: string) => text(key)?.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const numbers = (key: string) =>
+    text(key)
+      ?.split(',')
+      .map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   try {
     // Checked like a caller's options; undefined counts as absent.
     return checkPreprocess(
-      { mean: numbers('mean'), std: numbers('std'), rescale: numbers('rescale')?.[0], resize: text('resize'), channelOrder: text('channelOrder') },
+      {
+        mean: numbers('mean'),
+        std: numbers('std'),
+        rescale: numbers('rescale')?.[0],
+        resize: text('resize'),
+        channelOrder: text('channelOrder'),
+      },
       "the model's metadata manyscale",
     );
   } catch (error) {

@@ -4,7 +4,15 @@ import { abortable, checkSignal } from './abort.js';
 import { describe, invalid, ManyscaleError } from './errors.js';
 import type { NativePlan, NativeScale } from './native/addon.js';
 import { runSplit } from './native/calls.js';
-import { checkOptions, checkPatchSize, checkScaleOptions, DEFAULTS, fillPreprocess, type Layout, type MultiscaleOptions } from './options.js';
+import {
+  checkOptions,
+  checkPatchSize,
+  checkScaleOptions,
+  DEFAULTS,
+  fillPreprocess,
+  type Layout,
+  type MultiscaleOptions,
+} from './options.js';
 import { planFor } from './plan.js';
 import { FEATURE_DIMS, poolFeatures, refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
 import { floatImage, hasOneTileShape } from './split.js';
@@ -24,18 +32,25 @@ const RESIZE_ONLY = fillPreprocess({ rescale: 1, resize: 'torch-bicubic' }, 'flo
  * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_PLAN_TOO_LARGE, ERR_MODEL_SHAPE (what the model returned does not
  * fit), ERR_OUT_OF_MEMORY. What the model throws, and the signal's reason, reach the caller unchanged.
  */
-export async function multiscaleForward(model: ModelFunction, input: TensorLike, options: MultiscaleOptions): Promise<Tensor> {
+export async function multiscaleForward(
+  model: ModelFunction,
+  input: TensorLike,
+  options: MultiscaleOptions,
+): Promise<Tensor> {
   if (typeof model !== 'function') throw invalid('a function', 'model', model);
   const given = checkOptions(options, 'the options of multiscaleForward');
   checkSignal(given.signal);
   const { signal } = given;
   signal?.throwIfAborted();
-  if (given.splitForward !== undefined && typeof given.splitForward !== 'boolean') throw invalid('true or false', 'splitForward', given.splitForward);
+  if (given.splitForward !== undefined && typeof given.splitForward !== 'boolean')
+    throw invalid('true or false', 'splitForward', given.splitForward);
   const checked = checkScaleOptions(given);
   const { numPrefixTokens = DEFAULTS.numPrefixTokens, outputShape: layout = DEFAULTS.outputShape } = checked;
   refusePrefixOfMaps(numPrefixTokens, [layout]);
   const patchSize = checkPatchSize(given.patchSize);
-  const image = floatImage(checkFloatTensor(input, 'the input of multiscaleForward', [['batch', 'channels', 'height', 'width']]));
+  const image = floatImage(
+    checkFloatTensor(input, 'the input of multiscaleForward', [['batch', 'channels', 'height', 'width']]),
+  );
   const { batch, channels, height, width } = image;
   const plan = planFor({ height, width }, checked);
 
@@ -57,7 +72,18 @@ export async function multiscaleForward(model: ModelFunction, input: TensorLike,
     collected.add(returned, call);
   }
   signal?.throwIfAborted();
-  return poolFeatures({ plan, batch, features: collected.features, shapes: collected.shapes, input: layout, output: layout, numPrefixTokens }, signal);
+  return poolFeatures(
+    {
+      plan,
+      batch,
+      features: collected.features,
+      shapes: collected.shapes,
+      input: layout,
+      output: layout,
+      numPrefixTokens,
+    },
+    signal,
+  );
 }
 
 /** One call of the model: `rows` tiles of one shape, from row `from` of its scale's (or the joined) tile batch. */
@@ -78,7 +104,8 @@ function modelCalls(plan: NativePlan, batch: number, splitForward: boolean): Mod
   plan.scales.forEach((tile, scale) => {
     const tiles = tile.rows * tile.columns;
     if (splitForward) {
-      for (let index = 0; index < tiles; index++) calls.push({ scale, from: offset + index * batch, rows: batch, tile, whole: false });
+      for (let index = 0; index < tiles; index++)
+        calls.push({ scale, from: offset + index * batch, rows: batch, tile, whole: false });
     } else if (!joined) {
       calls.push({ scale, from: 0, rows: tiles * batch, tile, whole: true });
     }
@@ -118,7 +145,12 @@ class Collector {
   ) {}
 
   add(returned: unknown, call: ModelCall): void {
-    const { dims, data } = checkFloatTensor(returned, `what the model returned (outputShape '${this.layout}')`, [FEATURE_DIMS[this.layout]], 'ERR_MODEL_SHAPE');
+    const { dims, data } = checkFloatTensor(
+      returned,
+      `what the model returned (outputShape '${this.layout}')`,
+      [FEATURE_DIMS[this.layout]],
+      'ERR_MODEL_SHAPE',
+    );
     if (dims[0] !== call.rows) throw shapeError(`${call.rows} rows, one per tile`, dims);
     const shape = tileShape(dims, call.tile, this.layout, this.numPrefixTokens, this.patchSize);
     this.#channels ??= shape.channels;
@@ -134,11 +166,15 @@ class Collector {
     const { scale } = call;
     const known = this.shapes[scale];
     if (known && (known.grid.height !== shape.grid.height || known.grid.width !== shape.grid.width)) {
-      throw shapeError(`a grid of ${known.grid.height} x ${known.grid.width}, as for the other tiles of the scale`, dims);
+      throw shapeError(
+        `a grid of ${known.grid.height} x ${known.grid.width}, as for the other tiles of the scale`,
+        dims,
+      );
     }
     this.shapes[scale] = shape;
     const { rows, columns } = call.tile;
-    const buffer = (this.features[scale] ??= new Float32Array((rows * columns * this.batch * data.length) / call.rows));
+    const buffer = this.features[scale] ?? new Float32Array((rows * columns * this.batch * data.length) / call.rows);
+    this.features[scale] = buffer;
     const at = this.#filled[scale] ?? 0;
     buffer.set(data, at);
     this.#filled[scale] = at + data.length;
@@ -146,5 +182,8 @@ class Collector {
 }
 
 function shapeError(expected: string, dims: readonly number[]): ManyscaleError {
-  return new ManyscaleError('ERR_MODEL_SHAPE', `Expected ${expected} for what the model returned but received ${describe(dims)}`);
+  return new ManyscaleError(
+    'ERR_MODEL_SHAPE',
+    `Expected ${expected} for what the model returned but received ${describe(dims)}`,
+  );
 }

@@ -174,12 +174,14 @@ export const DEFAULTS = {
 /** Absent options: a key that is undefined counts as absent. */
 export function checkOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw invalid('an object', what, options);
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalid('an object', what, options);
   return options;
 }
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: string): T {
-  if (!allowed.includes(value as T)) throw invalid(`one of ${allowed.map((name) => `'${name}'`).join(', ')}`, what, value);
+  if (!allowed.includes(value as T))
+    throw invalid(`one of ${allowed.map((name) => `'${name}'`).join(', ')}`, what, value);
   return value as T;
 }
 
@@ -189,7 +191,8 @@ function finite(value: unknown, what: string): number {
 }
 
 export function integer(value: unknown, least: number, what: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < least) throw invalid(`an integer of at least ${least}`, what, value);
+  if (!Number.isSafeInteger(value) || (value as number) < least)
+    throw invalid(`an integer of at least ${least}`, what, value);
   return value as number;
 }
 
@@ -245,7 +248,8 @@ export function checkScaleOptions(options: ScaleOptions): CheckedScaleOptions {
   if (options.resizeOutputToIndex !== undefined) {
     checked.resizeOutputToIndex = integer(options.resizeOutputToIndex, Number.MIN_SAFE_INTEGER, 'resizeOutputToIndex');
   }
-  if (options.numPrefixTokens !== undefined) checked.numPrefixTokens = integer(options.numPrefixTokens, 0, 'numPrefixTokens');
+  if (options.numPrefixTokens !== undefined)
+    checked.numPrefixTokens = integer(options.numPrefixTokens, 0, 'numPrefixTokens');
   if (options.outputShape !== undefined) checked.outputShape = oneOf(options.outputShape, LAYOUTS, 'outputShape');
   return checked;
 }
@@ -261,7 +265,8 @@ export function mergeScaleOptions(under: CheckedScaleOptions, over: CheckedScale
 /** What the native planner wants, without base and tile. */
 export function planOptions(options: CheckedScaleOptions): NativePlanOptions {
   const { scales, imageSizes, maxSplitSize, resizeOutputToIndex = DEFAULTS.resizeOutputToIndex } = options;
-  if (!scales && !imageSizes) throw invalid('an array', 'scales or imageSizes', undefined, 'for example scales: [1, 2]');
+  if (!scales && !imageSizes)
+    throw invalid('an array', 'scales or imageSizes', undefined, 'for example scales: [1, 2]');
   return {
     ...(scales && { scales }),
     ...(imageSizes && { imageSizes }),
@@ -290,21 +295,33 @@ export function checkPreprocess(value: unknown, what = 'preprocess'): Preprocess
   }
   if (given.rescale !== undefined) checked.rescale = finite(given.rescale, `${what}.rescale`);
   if (given.resize !== undefined) checked.resize = oneOf(given.resize, RESIZE_MODES, `${what}.resize`);
-  if (given.channelOrder !== undefined) checked.channelOrder = oneOf(given.channelOrder, CHANNEL_ORDERS, `${what}.channelOrder`);
+  if (given.channelOrder !== undefined)
+    checked.channelOrder = oneOf(given.channelOrder, CHANNEL_ORDERS, `${what}.channelOrder`);
   return checked;
 }
 
 export function checkBackground(value: unknown): [red: number, green: number, blue: number] {
   if (value === undefined) return [...DEFAULTS.background];
-  const works = Array.isArray(value) && value.length === 3 && value.every((part) => Number.isInteger(part) && part >= 0 && part <= 255);
+  const works =
+    Array.isArray(value) &&
+    value.length === 3 &&
+    value.every((part) => Number.isInteger(part) && part >= 0 && part <= 255);
   if (!works) throw invalid('[red, green, blue], each an integer from 0 to 255,', 'background', value);
   return value as [number, number, number];
 }
 
 /** Everything filled in, for native code. `channels`: of the tiles. */
-export function fillPreprocess(given: Preprocess, pixels: 'uint8' | 'float32', channels: number, background: [red: number, green: number, blue: number]): NativePreprocess {
+export function fillPreprocess(
+  given: Preprocess,
+  pixels: 'uint8' | 'float32',
+  channels: number,
+  background: [red: number, green: number, blue: number],
+): NativePreprocess {
   const { mean, std } = given;
-  for (const [values, name] of [[mean, 'mean'], [std, 'std']] as const) {
+  for (const [values, name] of [
+    [mean, 'mean'],
+    [std, 'std'],
+  ] as const) {
     if (values && values.length !== 1 && values.length !== channels) {
       throw invalid(channels === 1 ? '1 number' : `1 or ${channels} numbers`, `preprocess.${name}`, values);
     }
@@ -327,7 +344,10 @@ export interface CheckedExtractOptions {
 }
 
 function laterWork(what: string): ManyscaleError {
-  return new ManyscaleError('ERR_INVALID_ARGUMENT', `Expected no ${what} but received it; ${what} is not available in this version of manyscale`);
+  return new ManyscaleError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected no ${what} but received it; ${what} is not available in this version of manyscale`,
+  );
 }
 
 export function checkExtractOptions(value: unknown): CheckedExtractOptions {
@@ -369,22 +389,31 @@ function refuseLaterWork(options: ExtractorOptions): void {
   for (const name of ['maxTiles', 'overlap', 'maxDelay', 'maxBytes'] as const) {
     if (options[name] !== undefined) throw laterWork(name);
   }
-  if (options.dtype !== undefined && oneOf(options.dtype, DTYPES, 'dtype') === 'float16') throw laterWork("dtype 'float16'");
+  if (options.dtype !== undefined && oneOf(options.dtype, DTYPES, 'dtype') === 'float16')
+    throw laterWork("dtype 'float16'");
   if (Array.isArray(options.output)) throw laterWork('output as an array of several names');
 }
 
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
   refuseLaterWork(options);
-  const { scale, fit = DEFAULTS.fit, signal } = checkExtractOptions({
+  const {
+    scale,
+    fit = DEFAULTS.fit,
+    signal,
+  } = checkExtractOptions({
     ...options,
     ...(options.scales === undefined && options.imageSizes === undefined && { scales: DEFAULTS.scales }),
   });
   const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
   if (device === 'cuda' || device === 'tensorrt') {
-    throw new ManyscaleError('ERR_DEVICE_UNAVAILABLE', `Expected device 'auto' or 'cpu' but received '${device}'; it is not available in this version of manyscale`);
+    throw new ManyscaleError(
+      'ERR_DEVICE_UNAVAILABLE',
+      `Expected device 'auto' or 'cpu' but received '${device}'; it is not available in this version of manyscale`,
+    );
   }
-  if (options.strict !== undefined && typeof options.strict !== 'boolean') throw invalid('true or false', 'strict', options.strict);
+  if (options.strict !== undefined && typeof options.strict !== 'boolean')
+    throw invalid('true or false', 'strict', options.strict);
   const patchSize = checkPatchSize(options.patchSize);
   return {
     scale,
@@ -399,7 +428,10 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
     maxBatch: options.maxBatch === undefined ? 0 : integer(options.maxBatch, 1, 'maxBatch'),
     maxPixels: options.maxPixels === undefined ? DEFAULTS.maxPixels : integer(options.maxPixels, 1, 'maxPixels'),
     background: checkBackground(options.background),
-    colorProfile: options.colorProfile === undefined ? DEFAULTS.colorProfile : oneOf(options.colorProfile, COLOR_PROFILES, 'colorProfile'),
+    colorProfile:
+      options.colorProfile === undefined
+        ? DEFAULTS.colorProfile
+        : oneOf(options.colorProfile, COLOR_PROFILES, 'colorProfile'),
     ...(options.runtimeLibrary !== undefined && { runtimeLibrary: text(options.runtimeLibrary, 'runtimeLibrary') }),
     ...(signal && { signal }),
   };

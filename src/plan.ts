@@ -4,7 +4,16 @@ import { invalid } from './errors.js';
 import { deepFreeze } from './freeze.js';
 import type { NativeCrop, NativePlan, NativePlanOptions, NativeSize } from './native/addon.js';
 import { checkPlan, makePlan } from './native/calls.js';
-import { type CheckedScaleOptions, checkOptions, checkScaleOptions, integer, type Layout, planOptions, type ScaleOptions, size } from './options.js';
+import {
+  type CheckedScaleOptions,
+  checkOptions,
+  checkScaleOptions,
+  integer,
+  type Layout,
+  planOptions,
+  type ScaleOptions,
+  size,
+} from './options.js';
 
 /** Pixels, or cells of a grid. */
 export interface Size {
@@ -53,7 +62,14 @@ export function sealPlan<T extends object>(native: NativePlan, more: T): Plan & 
 function toNative(plan: Plan): NativePlan {
   return {
     image: { height: plan.image.height, width: plan.image.width },
-    scales: plan.scales.map(({ height, width, rows, columns, tileHeight, tileWidth }) => ({ height, width, rows, columns, tileHeight, tileWidth })),
+    scales: plan.scales.map(({ height, width, rows, columns, tileHeight, tileWidth }) => ({
+      height,
+      width,
+      rows,
+      columns,
+      tileHeight,
+      tileWidth,
+    })),
     outputIndex: plan.outputIndex,
   };
 }
@@ -110,11 +126,19 @@ function checkScale(value: unknown, what: string): PlanScale {
 
 function checkCrop(value: unknown): Crop {
   const { top, left } = (value ?? {}) as Partial<Crop>;
-  return { ...size(value, 'plan.crop'), top: integer(top, 0, 'plan.crop.top'), left: integer(left, 0, 'plan.crop.left') };
+  return {
+    ...size(value, 'plan.crop'),
+    top: integer(top, 0, 'plan.crop.top'),
+    left: integer(left, 0, 'plan.crop.left'),
+  };
 }
 
 /** The plan of checked options; `place` says what scales are relative to and which tile they must fit. */
-export function planFor(image: NativeSize, options: CheckedScaleOptions, place: Pick<NativePlanOptions, 'base' | 'tile'> = {}): NativePlan {
+export function planFor(
+  image: NativeSize,
+  options: CheckedScaleOptions,
+  place: Pick<NativePlanOptions, 'base' | 'tile'> = {},
+): NativePlan {
   return makePlan(image, { ...planOptions(options), ...place });
 }
 

@@ -23,16 +23,28 @@ export interface TileShape {
  * The grid and channels of tile features with these dims (a batch first).
  * @throws {ManyscaleError} ERR_MODEL_SHAPE when the tokens beside the prefix form no grid of the tile's aspect ratio.
  */
-export function tileShape(dims: readonly number[], scale: NativeScale, layout: Layout, numPrefixTokens: number, patchSize = 0): TileShape {
+export function tileShape(
+  dims: readonly number[],
+  scale: NativeScale,
+  layout: Layout,
+  numPrefixTokens: number,
+  patchSize = 0,
+): TileShape {
   if (layout === 'bchw') {
     const [, channels = 0, height = 0, width = 0] = dims;
     return { grid: { height, width }, channels };
   }
   const [, tokens = 0, channels = 0] = dims;
   if (tokens <= numPrefixTokens) {
-    throw new ManyscaleError('ERR_MODEL_SHAPE', `Expected more than ${numPrefixTokens} tokens (numPrefixTokens) for every tile but received ${tokens}; check numPrefixTokens`);
+    throw new ManyscaleError(
+      'ERR_MODEL_SHAPE',
+      `Expected more than ${numPrefixTokens} tokens (numPrefixTokens) for every tile but received ${tokens}; check numPrefixTokens`,
+    );
   }
-  return { grid: findGrid({ height: scale.tileHeight, width: scale.tileWidth }, tokens - numPrefixTokens, patchSize), channels };
+  return {
+    grid: findGrid({ height: scale.tileHeight, width: scale.tileWidth }, tokens - numPrefixTokens, patchSize),
+    channels,
+  };
 }
 
 /** What pooling needs to know of a plan and its tile features. */
@@ -49,7 +61,12 @@ export interface PoolJob {
 /** Prefix tokens belong to no place, and a feature map has places only. */
 export function refusePrefixOfMaps(numPrefixTokens: number, layouts: readonly Layout[]): void {
   if (numPrefixTokens > 0 && layouts.includes('bchw')) {
-    throw invalid("0 for feature maps ('bchw')", 'numPrefixTokens', numPrefixTokens, "take outputShape 'bnc' to keep the prefix tokens");
+    throw invalid(
+      "0 for feature maps ('bchw')",
+      'numPrefixTokens',
+      numPrefixTokens,
+      "take outputShape 'bnc' to keep the prefix tokens",
+    );
   }
 }
 
@@ -89,7 +106,9 @@ export async function pool(tileFeatures: readonly TensorLike[], plan: Plan, opti
   }
   const numPrefixTokens = checked.numPrefixTokens ?? opened.numPrefixTokens ?? DEFAULTS.numPrefixTokens;
 
-  const tensors = tileFeatures.map((tensor, index) => checkFloatTensor(tensor, `tileFeatures[${index}]`, [FEATURE_DIMS.bnc, FEATURE_DIMS.bchw]));
+  const tensors = tileFeatures.map((tensor, index) =>
+    checkFloatTensor(tensor, `tileFeatures[${index}]`, [FEATURE_DIMS.bnc, FEATURE_DIMS.bchw]),
+  );
   const input: Layout = tensors[0]?.dims.length === 4 ? 'bchw' : 'bnc';
   const output = checked.outputShape ?? opened.outputShape ?? input;
   refusePrefixOfMaps(numPrefixTokens, [input, output]);
@@ -113,15 +132,22 @@ export async function pool(tileFeatures: readonly TensorLike[], plan: Plan, opti
 
 function checkRows(tensor: FloatTensor, scale: NativeScale, batch: number, rank: number, index: number): void {
   const tiles = scale.rows * scale.columns;
-  if (tensor.dims.length !== rank) throw invalid(`rank ${rank}, like tileFeatures[0],`, `tileFeatures[${index}]`, tensor.dims);
-  if (!Number.isInteger(batch)) throw invalid(`a multiple of the scale's ${tiles} tiles`, `the rows of tileFeatures[${index}]`, tensor.dims[0]);
+  if (tensor.dims.length !== rank)
+    throw invalid(`rank ${rank}, like tileFeatures[0],`, `tileFeatures[${index}]`, tensor.dims);
+  if (!Number.isInteger(batch))
+    throw invalid(`a multiple of the scale's ${tiles} tiles`, `the rows of tileFeatures[${index}]`, tensor.dims[0]);
   if (tensor.dims[0] !== tiles * batch) {
-    throw invalid(`${tiles * batch} rows (${scale.rows} x ${scale.columns} tiles of ${batch} image${batch === 1 ? '' : 's'})`, `tileFeatures[${index}]`, tensor.dims);
+    throw invalid(
+      `${tiles * batch} rows (${scale.rows} x ${scale.columns} tiles of ${batch} image${batch === 1 ? '' : 's'})`,
+      `tileFeatures[${index}]`,
+      tensor.dims,
+    );
   }
 }
 
 /** resizeOutputToIndex as an index into the scales. */
 function outputIndex(index: number, scales: number): number {
-  if (index < -scales || index >= scales) throw invalid(`an integer from ${-scales} to ${scales - 1}`, 'resizeOutputToIndex', index);
+  if (index < -scales || index >= scales)
+    throw invalid(`an integer from ${-scales} to ${scales - 1}`, 'resizeOutputToIndex', index);
   return index < 0 ? index + scales : index;
 }

@@ -32,7 +32,10 @@ function given(path: string, what: string, from: RuntimeLocation['from']): Runti
   // The dynamic loader would look a bare name up elsewhere than the caller thinks.
   if (!isAbsolute(path)) throw invalid('the absolute path of a libonnxruntime', what, path);
   if (!existsSync(path)) {
-    throw new ManyscaleError('ERR_RUNTIME_UNAVAILABLE', `Expected the path of a libonnxruntime for ${what} but received '${path}', where there is no file; correct it, or leave it out and run: ${RUNTIME_INSTALL_COMMAND}`);
+    throw new ManyscaleError(
+      'ERR_RUNTIME_UNAVAILABLE',
+      `Expected the path of a libonnxruntime for ${what} but received '${path}', where there is no file; correct it, or leave it out and run: ${RUNTIME_INSTALL_COMMAND}`,
+    );
   }
   return { path, from };
 }

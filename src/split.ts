@@ -12,7 +12,15 @@ import { checkFloatTensor, type FloatTensor, isTensorLike, isUnstable, Tensor, t
 export function floatImage(tensor: FloatTensor): NativeImage {
   const [batch = 0, channels = 0, height = 0, width = 0] = tensor.dims;
   const unstable = isUnstable(tensor.data);
-  return { data: unstable ? new Float32Array(tensor.data) : tensor.data, owned: unstable, batch, channels, height, width, stride: 0 };
+  return {
+    data: unstable ? new Float32Array(tensor.data) : tensor.data,
+    owned: unstable,
+    batch,
+    channels,
+    height,
+    width,
+    stride: 0,
+  };
 }
 
 /** Whether all tiles of a plan have one shape, so that one batch can hold them. */
@@ -28,15 +36,26 @@ export function hasOneTileShape(plan: NativePlan): boolean {
  * @throws {ManyscaleError} ERR_INVALID_ARGUMENT (also when the image is not of the plan's size), ERR_PLAN_TOO_LARGE,
  * ERR_OUT_OF_MEMORY.
  */
-export async function split(image: RawImage | ImageDataLike | SharpOutput | TensorLike, plan: Plan, preprocess?: SplitOptions): Promise<Tensor[]> {
+export async function split(
+  image: RawImage | ImageDataLike | SharpOutput | TensorLike,
+  plan: Plan,
+  preprocess?: SplitOptions,
+): Promise<Tensor[]> {
   const { native, crop } = openPlan(plan);
   const options = checkOptions(preprocess, 'preprocess');
   const given = checkPreprocess(options);
   const background = checkBackground(options.background);
   const isTensor = isTensorLike(image);
-  const source = isTensor ? floatImage(checkFloatTensor(image, 'the image of split', [['batch', 'channels', 'height', 'width']])) : recognisePixels(image);
+  const source = isTensor
+    ? floatImage(checkFloatTensor(image, 'the image of split', [['batch', 'channels', 'height', 'width']]))
+    : recognisePixels(image);
   if (source.height !== native.image.height || source.width !== native.image.width) {
-    throw invalid(`an image of the plan's size (${native.image.height} x ${native.image.width})`, 'split', [source.height, source.width], 'make a plan for this size');
+    throw invalid(
+      `an image of the plan's size (${native.image.height} x ${native.image.width})`,
+      'split',
+      [source.height, source.width],
+      'make a plan for this size',
+    );
   }
   const channels = isTensor ? source.channels : 3;
   const batches = await runSplit({
@@ -49,6 +68,11 @@ export async function split(image: RawImage | ImageDataLike | SharpOutput | Tens
   return batches.map((data, index) => {
     const scale = native.scales[index];
     if (!scale) throw new RangeError('more tile batches than scales');
-    return new Tensor('float32', data, [scale.rows * scale.columns * source.batch, channels, scale.tileHeight, scale.tileWidth]);
+    return new Tensor('float32', data, [
+      scale.rows * scale.columns * source.batch,
+      channels,
+      scale.tileHeight,
+      scale.tileWidth,
+    ]);
   });
 }

@@ -28,21 +28,33 @@ export function isTensorLike(value: unknown): value is TensorLike {
  * A float32 tensor of one of the given ranks, or an error with `code` that says what was received. `names` are the
  * names of the dimensions, one list per rank, for the message.
  */
-export function checkFloatTensor(value: unknown, what: string, names: readonly (readonly string[])[], code: ErrorCode = 'ERR_INVALID_ARGUMENT'): FloatTensor {
+export function checkFloatTensor(
+  value: unknown,
+  what: string,
+  names: readonly (readonly string[])[],
+  code: ErrorCode = 'ERR_INVALID_ARGUMENT',
+): FloatTensor {
   const expected = `a float32 tensor [${names.map((list) => list.join(', ')).join('] or [')}]`;
-  const refuse = (received: string, advice?: string): ManyscaleError => new ManyscaleError(code, `Expected ${expected} for ${what} but received ${received}${advice ? `; ${advice}` : ''}`);
+  const refuse = (received: string, advice?: string): ManyscaleError =>
+    new ManyscaleError(code, `Expected ${expected} for ${what} but received ${received}${advice ? `; ${advice}` : ''}`);
   if (!isTensorLike(value)) throw refuse(describe(value), 'a tensor has type, dims and data');
   const { type } = value;
   const dims = [...value.dims];
   const shown = `${String(type)} [${dims.join(', ')}]`;
-  if (type !== 'float32') throw refuse(shown, type === 'float16' ? 'float16 is not available in this version, convert it to float32' : 'convert it to float32');
+  if (type !== 'float32')
+    throw refuse(
+      shown,
+      type === 'float16' ? 'float16 is not available in this version, convert it to float32' : 'convert it to float32',
+    );
   if (!names.some((list) => list.length === dims.length)) throw refuse(`rank ${dims.length}: ${shown}`);
-  if (!dims.every((dim) => Number.isSafeInteger(dim) && dim >= 1)) throw refuse(shown, 'every dimension is an integer of at least 1');
+  if (!dims.every((dim) => Number.isSafeInteger(dim) && dim >= 1))
+    throw refuse(shown, 'every dimension is an integer of at least 1');
 
   const data = readData(value, refuse);
   const elements = dims.reduce((product, dim) => product * dim, 1);
   if (data.length !== elements) {
-    if (isDetached(data)) throw refuse(`${shown} whose data was transferred away`, 'keep the buffer until the call has returned');
+    if (isDetached(data))
+      throw refuse(`${shown} whose data was transferred away`, 'keep the buffer until the call has returned');
     throw refuse(`${shown} with ${data.length} elements instead of ${elements}`);
   }
   return { dims, data };
@@ -51,9 +63,12 @@ export function checkFloatTensor(value: unknown, what: string, names: readonly (
 function readData(tensor: TensorLike, refuse: (received: string, advice?: string) => ManyscaleError): Float32Array {
   let data: unknown;
   try {
-    data = tensor.data;  // a getter that throws when the data lies on a GPU or was disposed
+    data = tensor.data; // a getter that throws when the data lies on a GPU or was disposed
   } catch (error) {
-    throw refuse(`data that cannot be read (${error instanceof Error ? error.message : String(error)})`, 'copy it to the CPU first');
+    throw refuse(
+      `data that cannot be read (${error instanceof Error ? error.message : String(error)})`,
+      'copy it to the CPU first',
+    );
   }
   // By tag, not instanceof: another realm's Float32Array is one too.
   if (!ArrayBuffer.isView(data) || (data as Float32Array)[Symbol.toStringTag] !== 'Float32Array') {

@@ -40,9 +40,14 @@ function translate(error: unknown): unknown {
   const { code, message } = error as { code?: unknown; message?: unknown };
   // Nobody but disposal cancels work whose caller has not left: an aborted caller already has its signal's reason.
   if (code === 'ERR_CANCELLED') {
-    return new ManyscaleError('ERR_DISPOSED', 'Expected an Extractor in use but received one that was disposed meanwhile', { cause: error });
+    return new ManyscaleError(
+      'ERR_DISPOSED',
+      'Expected an Extractor in use but received one that was disposed meanwhile',
+      { cause: error },
+    );
   }
-  if (typeof code === 'string' && NATIVE_CODES.has(code)) return new ManyscaleError(code as ErrorCode, String(message), { cause: error });
+  if (typeof code === 'string' && NATIVE_CODES.has(code))
+    return new ManyscaleError(code as ErrorCode, String(message), { cause: error });
   return error;
 }
 
@@ -55,7 +60,11 @@ function call<T>(body: (addon: Addon) => T): T {
 }
 
 /** Starts a job now, on this stack: what the request points to has been copied when this returns. */
-function run<T>(start: (addon: Addon) => NativeJob<T>, signal: AbortSignal | undefined, unwanted?: (value: T) => void): Promise<T> {
+function run<T>(
+  start: (addon: Addon) => NativeJob<T>,
+  signal: AbortSignal | undefined,
+  unwanted?: (value: T) => void,
+): Promise<T> {
   const job = call(start);
   const work = job.promise.catch((error: unknown) => {
     throw translate(error);
@@ -78,7 +87,11 @@ export function findGrid(tile: NativeSize, cells: number, patchSize: number): Na
   return call((addon) => addon.findGrid(tile, cells, patchSize));
 }
 
-export function findTokenLayout(tile: NativeSize, tokens: number, patchSize: number): { numPrefixTokens: number; grid: NativeSize } {
+export function findTokenLayout(
+  tile: NativeSize,
+  tokens: number,
+  patchSize: number,
+): { numPrefixTokens: number; grid: NativeSize } {
   return call((addon) => addon.findTokenLayout(tile, tokens, patchSize));
 }
 
@@ -103,7 +116,12 @@ export function loadSession(options: NativeSessionOptions, signal: AbortSignal |
   );
 }
 
-export function probeSession(session: NativeSession, configuration: NativeModelConfiguration, outputs: number[], signal: AbortSignal | undefined): Promise<NativeProbe[]> {
+export function probeSession(
+  session: NativeSession,
+  configuration: NativeModelConfiguration,
+  outputs: number[],
+  signal: AbortSignal | undefined,
+): Promise<NativeProbe[]> {
   return run(() => session.probe(configuration, outputs), signal);
 }
 
@@ -111,6 +129,10 @@ export function configureSession(session: NativeSession, configuration: NativeMo
   call(() => session.configure(configuration));
 }
 
-export function runExtract(session: NativeSession, request: NativeExtractRequest, signal: AbortSignal | undefined): Promise<NativeExtractResult> {
+export function runExtract(
+  session: NativeSession,
+  request: NativeExtractRequest,
+  signal: AbortSignal | undefined,
+): Promise<NativeExtractResult> {
   return run(() => session.extract(request), signal);
 }
