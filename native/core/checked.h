@@ -31,6 +31,7 @@ inline int64_t checked_sum(const char* what, int64_t a, int64_t b) {
   return sum;
 }
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// a >= 0, b > 0; no sum that could overflow.
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 }  // namespace manyscale

@@ -10,7 +10,8 @@ namespace manyscale {
 namespace {
 
 // Every grid that square patches of a whole number of pixels can cut a tile into; what is left over at the edge is
-// ignored, as convolutions without padding do (384 in patches of 14: 27 x 27).
+// ignored, as convolutions without padding do (384 in patches of 14: 27 x 27). Larger patches never give more rows or
+// columns, so all grids with one number of cells are the same grid: what is found is the only one.
 template <typename Visit>
 void for_each_patch_grid(Size tile, Visit visit) {
   const int64_t largest = std::min(tile.height, tile.width);
@@ -41,15 +42,9 @@ Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
   if (cells >= 1) {
     if (const auto exact = exact_grid(tile, cells)) return *exact;
     std::optional<Size> found;
-    bool several = false;
     for_each_patch_grid(tile, [&](Size grid) {
-      if (grid.height * grid.width != cells) return;
-      if (found && *found != grid) several = true;
-      found = grid;
+      if (grid.height * grid.width == cells) found = grid;
     });
-    if (several) {
-      throw Error(ErrorCode::kModelShape, "Expected one grid of the tile's aspect ratio for the model's tokens but received " + received + ", which several grids fit; give patchSize");
-    }
     if (found) return *found;
   }
   throw Error(ErrorCode::kModelShape, "Expected a number of tokens that forms a grid of the tile's aspect ratio but received " + received + "; check numPrefixTokens or give patchSize");
@@ -58,11 +53,9 @@ Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
 TokenLayout find_token_layout(Size tile, int64_t tokens, int64_t patch_size) {
   Size best;
   int64_t best_cells = 0;
-  bool several = false;
   const auto consider = [&](Size grid) {
     const int64_t cells = grid.height * grid.width;
-    if (cells > tokens || cells < best_cells) return;
-    several = cells == best_cells && grid != best;
+    if (cells > tokens || cells <= best_cells) return;
     best = grid;
     best_cells = cells;
   };
@@ -71,8 +64,8 @@ TokenLayout find_token_layout(Size tile, int64_t tokens, int64_t patch_size) {
   } else {
     for_each_patch_grid(tile, consider);
   }
-  if (best_cells < 1 || several) {
-    throw Error(ErrorCode::kModelShape, std::string("Expected ") + (several ? "one grid" : "a grid") + " of the tile's aspect ratio for the model's tokens but received " + std::to_string(tokens) + " tokens for a tile of " + to_string(tile) + "; give numPrefixTokens and patchSize");
+  if (best_cells < 1) {
+    throw Error(ErrorCode::kModelShape, "Expected a grid of the tile's aspect ratio for the model's tokens but received " + std::to_string(tokens) + " tokens for a tile of " + to_string(tile) + "; give numPrefixTokens and patchSize");
   }
   return {tokens - best_cells, best};
 }

@@ -35,13 +35,14 @@ int64_t scaled_side(int64_t side, double scale, const char* what) {
   return static_cast<int64_t>(scaled);
 }
 
-// The nearest sizes below and above that fulfil `works`, as "672 or 896".
+// The nearest sizes below and above that fulfil `works` and could be asked for, as "672 or 896".
 std::string nearest(int64_t side, const std::function<bool(int64_t)>& works) {
   int64_t below = side;
   int64_t above = side;
   while (below > 0 && !works(below)) below--;
   while (above <= kMaxSide && !works(above)) above++;
   if (below < 1) return std::to_string(above);
+  if (above > kMaxSide) return std::to_string(below);
   return std::to_string(below) + " or " + std::to_string(above);
 }
 
@@ -68,6 +69,12 @@ int64_t resolve_output_index(int64_t index, size_t count) {
     throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(-scales) + " to " + std::to_string(scales - 1) + " for resizeOutputToIndex but received " + std::to_string(index) + " (there are " + std::to_string(scales) + " scales)");
   }
   return index < 0 ? index + scales : index;
+}
+
+void check_count(size_t scales) {
+  if (scales > static_cast<size_t>(kMaxScales)) {
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxScales) + " scales for a plan but received " + std::to_string(scales));
+  }
 }
 
 void check_total(const Plan& plan) {
@@ -104,6 +111,10 @@ Plan make_plan(Size image, const PlanOptions& options) {
   const Size base = options.base.value_or(image);
   check_side(base.height, "the height that scales are relative to");
   check_side(base.width, "the width that scales are relative to");
+  if (options.tile) {
+    check_side(options.tile->height, "the tile's height");
+    check_side(options.tile->width, "the tile's width");
+  }
   const Size max_split = options.max_split_size.value_or(base);
   if (max_split.height < 1 || max_split.width < 1) {
     throw Error(ErrorCode::kInvalidArgument, "Expected at least 1 pixel for maxSplitSize but received " + to_string(max_split));
@@ -119,9 +130,7 @@ Plan make_plan(Size image, const PlanOptions& options) {
     }
   }
   if (sizes.empty()) throw Error(ErrorCode::kInvalidArgument, "Expected at least one scale for scales or imageSizes but received none");
-  if (sizes.size() > static_cast<size_t>(kMaxScales)) {
-    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxScales) + " scales but received " + std::to_string(sizes.size()));
-  }
+  check_count(sizes.size());
 
   Plan plan;
   plan.image = image;
@@ -141,6 +150,7 @@ Plan check_plan(Size image, const std::vector<Scale>& scales, int64_t output_ind
   check_side(image.height, "the plan's image height");
   check_side(image.width, "the plan's image width");
   if (scales.empty()) throw Error(ErrorCode::kInvalidArgument, "Expected at least one scale for a plan but received none");
+  check_count(scales.size());
   Plan plan;
   plan.image = image;
   plan.output_index = resolve_output_index(output_index, scales.size());

@@ -49,6 +49,10 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
   params.grid = params.scales[o].merged();
   const int64_t cells = checked_sum("output tokens", prefix, checked_product("output tokens", params.grid.height, params.grid.width));
   checked_product("output bytes", batch, cells, params.channels, 4);
+  for (const ScaleParams& scale : params.scales) {  // the ends of bins are computed as such products
+    checked_product("pooling bins", scale.merged().height, params.grid.height + 1);
+    checked_product("pooling bins", scale.merged().width, params.grid.width + 1);
+  }
   return params;
 }
 
