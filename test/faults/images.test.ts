@@ -16,7 +16,12 @@ import { makeRandom, makeSeed, randomBytes } from '../helpers/random.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'manyscale-images-'));
 const seed = makeSeed();
-const good = { data: new Uint8Array(40 * 50 * 3).map((_, i) => (i * 31) & 255), width: 40, height: 50, channels: 3 as const };
+const good = {
+  data: new Uint8Array(40 * 50 * 3).map((_, i) => (i * 31) & 255),
+  width: 40,
+  height: 50,
+  channels: 3 as const,
+};
 const IMAGE_CODES = ['ERR_IMAGE_DECODE', 'ERR_IMAGE_UNSUPPORTED', 'ERR_IMAGE_TOO_LARGE'] as const;
 let extractor: Extractor;
 let expected: Float32Array;
@@ -56,8 +61,15 @@ describe('files that cannot be read', () => {
   });
 
   test('addresses of the network are refused, not fetched', async () => {
-    for (const address of ['https://localhost:1/x.png', new URL('https://localhost:1/x.png'), 'data:image/png;base64,AAAA']) {
-      await expectManyscaleError(() => extractor.extract(address), ['ERR_INVALID_ARGUMENT', 'ERR_IMAGE_READ', 'ERR_IMAGE_UNSUPPORTED']);
+    for (const address of [
+      'https://localhost:1/x.png',
+      new URL('https://localhost:1/x.png'),
+      'data:image/png;base64,AAAA',
+    ]) {
+      await expectManyscaleError(
+        () => extractor.extract(address),
+        ['ERR_INVALID_ARGUMENT', 'ERR_IMAGE_READ', 'ERR_IMAGE_UNSUPPORTED'],
+      );
     }
   });
 
@@ -98,7 +110,8 @@ describe('files that are no picture of an accepted format', () => {
       Buffer.from(`<!-- ${' '.repeat(2000)} -->${svg}`),
       Buffer.from(`\ufeff${svg}`, 'utf16le'),
     ];
-    for (const bytes of tricks) await expectManyscaleError(() => extractor.extract(bytes), ['ERR_IMAGE_UNSUPPORTED', 'ERR_IMAGE_DECODE']);
+    for (const bytes of tricks)
+      await expectManyscaleError(() => extractor.extract(bytes), ['ERR_IMAGE_UNSUPPORTED', 'ERR_IMAGE_DECODE']);
   });
 
   test('HEIC-like containers without AV1', async () => {
@@ -108,9 +121,21 @@ describe('files that are no picture of an accepted format', () => {
 
   test(`random bytes, bare and behind each format's first bytes (seed ${seed})`, async () => {
     const random = makeRandom(seed);
-    const heads = ['', '\xff\xd8\xff', '\x89PNG\r\n\x1a\n', 'GIF89a', 'RIFF\x10\0\0\0WEBP', 'II*\0', 'MM\0*', '\0\0\0\x1cftypavif'];
+    const heads = [
+      '',
+      '\xff\xd8\xff',
+      '\x89PNG\r\n\x1a\n',
+      'GIF89a',
+      'RIFF\x10\0\0\0WEBP',
+      'II*\0',
+      'MM\0*',
+      '\0\0\0\x1cftypavif',
+    ];
     for (let index = 0; index < 60; index++) {
-      const bytes = Buffer.concat([Buffer.from(random.pick(heads), 'latin1'), randomBytes(random.integer(0, 600), random)]);
+      const bytes = Buffer.concat([
+        Buffer.from(random.pick(heads), 'latin1'),
+        randomBytes(random.integer(0, 600), random),
+      ]);
       await expectManyscaleError(() => extractor.extract(bytes), IMAGE_CODES);
     }
   });
@@ -126,23 +151,43 @@ describe('files that are no picture of an accepted format', () => {
 describe('damaged files', () => {
   test('a JPEG cut at many places', async () => {
     const bytes = readFileSync(photo('temple.jpg'));
-    const places = [1, 2, 3, 4, 10, 11, 20, 100, 300, 620, ...Array.from({ length: 19 }, (_, i) => Math.floor((bytes.length * (i + 1)) / 20))];
-    for (const place of places) await expectManyscaleError(() => extractor.extract(bytes.subarray(0, place)), ['ERR_IMAGE_DECODE', 'ERR_IMAGE_UNSUPPORTED']);
+    const places = [
+      1,
+      2,
+      3,
+      4,
+      10,
+      11,
+      20,
+      100,
+      300,
+      620,
+      ...Array.from({ length: 19 }, (_, i) => Math.floor((bytes.length * (i + 1)) / 20)),
+    ];
+    for (const place of places)
+      await expectManyscaleError(
+        () => extractor.extract(bytes.subarray(0, place)),
+        ['ERR_IMAGE_DECODE', 'ERR_IMAGE_UNSUPPORTED'],
+      );
   });
 
   test('every format cut in the middle', async () => {
     for (const [format, bytes] of Object.entries(await encoded())) {
       for (const part of [0.1, 0.5, 0.9]) {
         const cut = bytes.subarray(0, Math.floor(bytes.length * part));
-        const error = await expectManyscaleError(() => extractor.extract(cut), 'ERR_IMAGE_DECODE').catch((cause: unknown) => {
-          throw new Error(`${format} cut at ${part}`, { cause });
-        });
+        const error = await expectManyscaleError(() => extractor.extract(cut), 'ERR_IMAGE_DECODE').catch(
+          (cause: unknown) => {
+            throw new Error(`${format} cut at ${part}`, { cause });
+          },
+        );
         expect(error.cause, format).toBeDefined();
       }
     }
   });
 
-  test(`every format with changed bytes: features or an ERR_IMAGE_ error (seed ${seed})`, { timeout: 30_000 }, async () => {
+  test(`every format with changed bytes: features or an ERR_IMAGE_ error (seed ${seed})`, {
+    timeout: 30_000,
+  }, async () => {
     const random = makeRandom(seed);
     for (const [format, original] of Object.entries(await encoded())) {
       for (let index = 0; index < 40; index++) {
@@ -167,7 +212,12 @@ describe('damaged files', () => {
   test('GIF: frames outside the canvas, many frames, none', async () => {
     const first = await extractor.extract(gifWithFrames(4, [[0, 0]]));
     expect(first.tensor.dims).toEqual([16, 12]);
-    const many = await extractor.extract(gifWithFrames(4, Array.from({ length: 500 }, () => [0, 0] as [number, number])));
+    const many = await extractor.extract(
+      gifWithFrames(
+        4,
+        Array.from({ length: 500 }, () => [0, 0] as [number, number]),
+      ),
+    );
     expectClose(many.tensor.data as Float32Array, first.tensor.data as Float32Array, 0, 'the first frame alone counts');
     for (const bytes of [gifWithFrames(4, [[60000, 60000]]), gifWithFrames(4, []), gifWithFrames(0, [[0, 0]])]) {
       const outcome = await extractor.extract(bytes).catch((error: unknown) => error);
@@ -182,16 +232,28 @@ describe('damaged files', () => {
 describe('sizes', () => {
   test('a decompression bomb is refused by its header', async () => {
     const before = process.memoryUsage.rss();
-    for (const [width, height] of [[60_000, 60_000], [2 ** 31 - 1, 1], [2 ** 31 - 1, 2 ** 31 - 1], [0, 10]] as const) {
+    for (const [width, height] of [
+      [60_000, 60_000],
+      [2 ** 31 - 1, 1],
+      [2 ** 31 - 1, 2 ** 31 - 1],
+      [0, 10],
+    ] as const) {
       const begin = performance.now();
-      await expectManyscaleError(() => extractor.extract(pngClaiming(width, height)), width === 60_000 ? 'ERR_IMAGE_TOO_LARGE' : IMAGE_CODES);
+      await expectManyscaleError(
+        () => extractor.extract(pngClaiming(width, height)),
+        width === 60_000 ? 'ERR_IMAGE_TOO_LARGE' : IMAGE_CODES,
+      );
       expect(performance.now() - begin).toBeLessThan(2000);
     }
     expect(process.memoryUsage.rss() - before).toBeLessThan(200 * 2 ** 20);
   });
 
   test('a GIF that claims a canvas of 65535 x 65535', async () => {
-    await expectManyscaleError(() => extractor.extract(gifWithFrames(65_535, [[0, 0]])), 'ERR_IMAGE_TOO_LARGE', /65535/);
+    await expectManyscaleError(
+      () => extractor.extract(gifWithFrames(65_535, [[0, 0]])),
+      'ERR_IMAGE_TOO_LARGE',
+      /65535/,
+    );
   });
 
   test('maxPixels is the last size that is read', async () => {
@@ -204,18 +266,31 @@ describe('sizes', () => {
     await exact.dispose();
   });
 
-  test.each([[1, 1], [30_000, 1], [1, 30_000], [2, 3]])('%i x %i pixels work', async (width, height) => {
+  test.each([
+    [1, 1],
+    [30_000, 1],
+    [1, 30_000],
+    [2, 3],
+  ])('%i x %i pixels work', async (width, height) => {
     const data = new Uint8Array(width * height * 3).fill(120);
     const fromRaw = await extractor.extract({ data, width, height, channels: 3 });
-    const fromPng = await extractor.extract(await sharp(data, { raw: { width, height, channels: 3 } }).png().toBuffer());
+    const fromPng = await extractor.extract(
+      await sharp(data, { raw: { width, height, channels: 3 } })
+        .png()
+        .toBuffer(),
+    );
     expect(fromRaw.tensor.dims).toEqual([16, 12]);
     expectClose(fromPng.tensor.data as Float32Array, fromRaw.tensor.data as Float32Array, 0, 'PNG against raw');
     // One colour resizes to that colour: all cells of all tiles are the same.
     const cells = fromRaw.tensor.data as Float32Array;
-    for (let cell = 1; cell < 16; cell++) expectClose(cells.subarray(cell * 12, (cell + 1) * 12), cells.subarray(0, 12), 1e-5, `cell ${cell}`);
+    for (let cell = 1; cell < 16; cell++)
+      expectClose(cells.subarray(cell * 12, (cell + 1) * 12), cells.subarray(0, 12), 1e-5, `cell ${cell}`);
   });
 
-  test.each([[30_000, 1], [1, 30_000]])("%i x %i pixels with fit 'crop' work", async (width, height) => {
+  test.each([
+    [30_000, 1],
+    [1, 30_000],
+  ])("%i x %i pixels with fit 'crop' work", async (width, height) => {
     const data = new Uint8Array(width * height * 3).fill(120);
     const { tensor } = await extractor.extract({ data, width, height, channels: 3 }, { fit: 'crop' });
     expect(tensor.dims).toEqual([16, 12]);
@@ -244,17 +319,37 @@ describe('pixels whose sizes and data do not agree', () => {
     ['floats', { data: new Float32Array(6000) }],
     ['a text', { width: '40' }],
   ])('%s', async (_kind, change) => {
-    await expectManyscaleError(() => extractor.extract({ data, width: 40, height: 50, channels: 3, ...change } as never), 'ERR_INVALID_ARGUMENT');
+    await expectManyscaleError(
+      () => extractor.extract({ data, width: 40, height: 50, channels: 3, ...change } as never),
+      'ERR_INVALID_ARGUMENT',
+    );
   });
 
   test('a buffer that was transferred away before the call', async () => {
     const gone = new Uint8Array(6000);
     structuredClone(gone, { transfer: [gone.buffer] });
-    await expectManyscaleError(() => extractor.extract({ data: gone, width: 40, height: 50, channels: 3 }), 'ERR_INVALID_ARGUMENT', /transferred/);
+    await expectManyscaleError(
+      () => extractor.extract({ data: gone, width: 40, height: 50, channels: 3 }),
+      'ERR_INVALID_ARGUMENT',
+      /transferred/,
+    );
     await expectManyscaleError(() => extractor.extract(gone), ['ERR_INVALID_ARGUMENT', 'ERR_IMAGE_DECODE']);
   });
 
-  test.each([[undefined], [null], [42], [true], [[]], [{}], [() => {}], [Symbol('image')], [10n], [new Date()], [new Map()], ['']])('%s is no image', async (value) => {
+  test.each([
+    [undefined],
+    [null],
+    [42],
+    [true],
+    [[]],
+    [{}],
+    [() => {}],
+    [Symbol('image')],
+    [10n],
+    [new Date()],
+    [new Map()],
+    [''],
+  ])('%s is no image', async (value) => {
     await expectManyscaleError(() => extractor.extract(value as never), ['ERR_INVALID_ARGUMENT', 'ERR_IMAGE_READ']);
   });
 });

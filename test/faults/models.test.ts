@@ -22,7 +22,12 @@ import { makeRandom, makeSeed, randomBytes } from '../helpers/random.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'manyscale-models-'));
 const seed = makeSeed();
-const image = { data: new Uint8Array(40 * 50 * 3).map((_, i) => (i * 31) & 255), width: 40, height: 50, channels: 3 as const };
+const image = {
+  data: new Uint8Array(40 * 50 * 3).map((_, i) => (i * 31) & 255),
+  width: 40,
+  height: 50,
+  channels: 3 as const,
+};
 const open: Extractor[] = [];
 
 async function load(model: string | Uint8Array, options?: ExtractorOptions): Promise<Extractor> {
@@ -72,12 +77,16 @@ describe('files that are no model', () => {
   test(`random bytes and a model with changed bytes (seed ${seed})`, { timeout: 30_000 }, async () => {
     const random = makeRandom(seed);
     for (let index = 0; index < 20; index++) {
-      await expectManyscaleError(() => load(randomBytes(random.integer(1, 500), random)), ['ERR_MODEL_LOAD', 'ERR_MODEL_SHAPE']);
+      await expectManyscaleError(
+        () => load(randomBytes(random.integer(1, 500), random)),
+        ['ERR_MODEL_LOAD', 'ERR_MODEL_SHAPE'],
+      );
     }
     const original = patchModel({ prefix: 1 });
     for (let index = 0; index < 60; index++) {
       const bytes = original.slice();
-      for (let change = random.integer(1, 4); change > 0; change--) bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
+      for (let change = random.integer(1, 4); change > 0; change--)
+        bytes[random.integer(0, bytes.length - 1)] = random.integer(0, 255);
       const outcome = await features(bytes).catch((error: unknown) => error);
       if (outcome instanceof Float32Array) continue;
       const what = `seed ${seed}, change ${index}: ${String(outcome)}`;
@@ -107,9 +116,23 @@ describe('models that are not vision models', () => {
 
 describe('tile sizes', () => {
   test("contradicting the model's", async () => {
-    await expectManyscaleError(() => load(patchModel(), { tileSize: 64 }), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /32/, /64/);
-    await expectManyscaleError(() => load(patchModel(), { tileSize: [32, 40] }), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /32/, /40/);
-    await expectManyscaleError(() => load(patchModel({ tile: ['height', 48] }), { tileSize: 32 }), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /48/);
+    await expectManyscaleError(
+      () => load(patchModel(), { tileSize: 64 }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+      /32/,
+      /64/,
+    );
+    await expectManyscaleError(
+      () => load(patchModel(), { tileSize: [32, 40] }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+      /32/,
+      /40/,
+    );
+    await expectManyscaleError(
+      () => load(patchModel({ tile: ['height', 48] }), { tileSize: 32 }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+      /48/,
+    );
   });
 
   test("repeating the model's", async () => {
@@ -117,7 +140,11 @@ describe('tile sizes', () => {
   });
 
   test('missing where the model leaves it open', async () => {
-    await expectManyscaleError(() => load(patchModel({ tile: ['height', 'width'] })), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /tileSize/);
+    await expectManyscaleError(
+      () => load(patchModel({ tile: ['height', 'width'] })),
+      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+      /tileSize/,
+    );
   });
 
   test('given where the model leaves it open, also without a square', async () => {
@@ -130,12 +157,18 @@ describe('tile sizes', () => {
   });
 
   test('smaller than a patch', async () => {
-    await expectManyscaleError(() => load(patchModel({ tile: ['height', 'width'] }), { tileSize: 4 }), ['ERR_MODEL_RUN', 'ERR_MODEL_SHAPE', 'ERR_INVALID_ARGUMENT']);
+    await expectManyscaleError(
+      () => load(patchModel({ tile: ['height', 'width'] }), { tileSize: 4 }),
+      ['ERR_MODEL_RUN', 'ERR_MODEL_SHAPE', 'ERR_INVALID_ARGUMENT'],
+    );
   });
 
   test('absurdly large', async () => {
     for (const tileSize of [2 ** 24, 2 ** 31, 2 ** 40, 2 ** 53 - 1]) {
-      await expectManyscaleError(() => load(patchModel({ tile: ['height', 'width'] }), { tileSize }), ['ERR_PLAN_TOO_LARGE', 'ERR_INVALID_ARGUMENT', 'ERR_OUT_OF_MEMORY', 'ERR_MODEL_RUN', 'ERR_MODEL_SHAPE']);
+      await expectManyscaleError(
+        () => load(patchModel({ tile: ['height', 'width'] }), { tileSize }),
+        ['ERR_PLAN_TOO_LARGE', 'ERR_INVALID_ARGUMENT', 'ERR_OUT_OF_MEMORY', 'ERR_MODEL_RUN', 'ERR_MODEL_SHAPE'],
+      );
     }
   });
 });
@@ -148,7 +181,8 @@ describe('models that are odd but work', () => {
 
   test('a batch of exactly 4: the last one is filled up', async () => {
     const outcome = await features(patchModel({ batch: 4 }), { scales: [1, 2] }).catch((error: unknown) => error);
-    if (outcome instanceof Float32Array) expectClose(outcome, await features(patchModel(), { scales: [1, 2] }), 1e-6, 'features');
+    if (outcome instanceof Float32Array)
+      expectClose(outcome, await features(patchModel(), { scales: [1, 2] }), 1e-6, 'features');
     else await expectManyscaleError(() => Promise.reject(outcome), 'ERR_MODEL_SHAPE', /batch/, /4/);
   });
 
@@ -156,8 +190,14 @@ describe('models that are odd but work', () => {
     const outcome = await features(secretlyFixedBatchModel(), { scales: [1, 2] }).catch((error: unknown) => error);
     const expected = await features(patchModel(), { scales: [1, 2] });
     if (outcome instanceof Float32Array) expectClose(outcome, expected, 1e-6, 'features');
-    else await expectManyscaleError(() => Promise.reject(outcome), ['ERR_MODEL_RUN', 'ERR_MODEL_SHAPE'], /maxBatch|batch/);
-    expectClose(await features(secretlyFixedBatchModel(), { scales: [1, 2], maxBatch: 1 }), expected, 1e-6, 'features with maxBatch 1');
+    else
+      await expectManyscaleError(() => Promise.reject(outcome), ['ERR_MODEL_RUN', 'ERR_MODEL_SHAPE'], /maxBatch|batch/);
+    expectClose(
+      await features(secretlyFixedBatchModel(), { scales: [1, 2], maxBatch: 1 }),
+      expected,
+      1e-6,
+      'features with maxBatch 1',
+    );
   });
 
   test('weights in a file beside it: by its path', async () => {
@@ -177,14 +217,15 @@ describe('models that are odd but work', () => {
     await expectManyscaleError(() => load(path), 'ERR_MODEL_LOAD');
   });
 
-  test.each([['[n, height, width, 3]', { channelsLast: true }], ['float16 pixels', { inputType: 'float16' as const }], ['uint8 pixels', { inputType: 'uint8' as const }]])(
-    '%s: the same features or a clear refusal',
-    async (_kind, options) => {
-      const outcome = await features(patchModel(options)).catch((error: unknown) => error);
-      if (outcome instanceof Float32Array) expectClose(outcome, await features(patchModel()), 2e-3, 'features');
-      else await expectManyscaleError(() => Promise.reject(outcome), 'ERR_MODEL_SHAPE', /pixel_values/);
-    },
-  );
+  test.each([
+    ['[n, height, width, 3]', { channelsLast: true }],
+    ['float16 pixels', { inputType: 'float16' as const }],
+    ['uint8 pixels', { inputType: 'uint8' as const }],
+  ])('%s: the same features or a clear refusal', async (_kind, options) => {
+    const outcome = await features(patchModel(options)).catch((error: unknown) => error);
+    if (outcome instanceof Float32Array) expectClose(outcome, await features(patchModel()), 2e-3, 'features');
+    else await expectManyscaleError(() => Promise.reject(outcome), 'ERR_MODEL_SHAPE', /pixel_values/);
+  });
 
   test('CLS and register tokens are found', async () => {
     for (const prefix of [0, 1, 4, 5]) {
@@ -201,12 +242,27 @@ describe('models that are odd but work', () => {
     const { numPrefixTokens, tensor } = await extractor.extract(image);
     expect(numPrefixTokens).toBe(0);
     expect(tensor.dims).toEqual([12, 4, 4]);
-    await expectManyscaleError(async () => (await extractor.extract(image)).vector('cls'), 'ERR_INVALID_ARGUMENT', /prefix|CLS|cls/);
+    await expectManyscaleError(
+      async () => (await extractor.extract(image)).vector('cls'),
+      'ERR_INVALID_ARGUMENT',
+      /prefix|CLS|cls/,
+    );
   });
 
   test('metadata that makes no sense is an error, not a guess', async () => {
-    for (const metadata of [{ 'manyscale.mean': 'grey' }, { 'manyscale.std': '0,0,0' }, { 'manyscale.resize': 'best' }, { 'manyscale.rescale': 'NaN' }, { 'manyscale.mean': '1,2' }, { 'manyscale.channelOrder': 'gbr' }]) {
-      await expectManyscaleError(() => load(patchModel({ metadata })), ['ERR_MODEL_SHAPE', 'ERR_MODEL_LOAD', 'ERR_INVALID_ARGUMENT'], Object.keys(metadata)[0] as string);
+    for (const metadata of [
+      { 'manyscale.mean': 'grey' },
+      { 'manyscale.std': '0,0,0' },
+      { 'manyscale.resize': 'best' },
+      { 'manyscale.rescale': 'NaN' },
+      { 'manyscale.mean': '1,2' },
+      { 'manyscale.channelOrder': 'gbr' },
+    ]) {
+      await expectManyscaleError(
+        () => load(patchModel({ metadata })),
+        ['ERR_MODEL_SHAPE', 'ERR_MODEL_LOAD', 'ERR_INVALID_ARGUMENT'],
+        Object.keys(metadata)[0] as string,
+      );
     }
   });
 });
@@ -220,13 +276,27 @@ describe('outputs', () => {
   });
 
   test('a name that does not exist, or has no place for cells', async () => {
-    await expectManyscaleError(() => load(severalOutputsModel(), { output: 'logits' }), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /logits/, /tokens/, /map/);
-    await expectManyscaleError(() => load(severalOutputsModel(), { output: 'pooled' }), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /pooled/);
+    await expectManyscaleError(
+      () => load(severalOutputsModel(), { output: 'logits' }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+      /logits/,
+      /tokens/,
+      /map/,
+    );
+    await expectManyscaleError(
+      () => load(severalOutputsModel(), { output: 'pooled' }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+      /pooled/,
+    );
   });
 
   test('numPrefixTokens that the tokens contradict', async () => {
     for (const numPrefixTokens of [2, 17, 100]) {
-      await expectManyscaleError(() => load(patchModel({ prefix: 1 }), { numPrefixTokens }), ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'], /numPrefixTokens|prefix/);
+      await expectManyscaleError(
+        () => load(patchModel({ prefix: 1 }), { numPrefixTokens }),
+        ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
+        /numPrefixTokens|prefix/,
+      );
     }
   });
 });
@@ -256,6 +326,10 @@ describe('the runtime library', () => {
   });
 
   test('a relative path', async () => {
-    await expectManyscaleError(() => load(patchModel(), { runtimeLibrary: 'libonnxruntime.so' }), ['ERR_INVALID_ARGUMENT', 'ERR_RUNTIME_UNAVAILABLE'], /absolute/);
+    await expectManyscaleError(
+      () => load(patchModel(), { runtimeLibrary: 'libonnxruntime.so' }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_RUNTIME_UNAVAILABLE'],
+      /absolute/,
+    );
   });
 });

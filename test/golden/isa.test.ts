@@ -10,13 +10,18 @@ test.each(addon.buildInfo().isas)('golden data with %s', { timeout: 60_000 }, as
   const args = ['node_modules/vitest/vitest.mjs', 'run', ...files, '--reporter=json', '--maxWorkers=1', '--no-isolate'];
   const child = await run(process.execPath, args, { env: { MANYSCALE_FORCE_ISA: isa } });
   expectExit(child, 0, isa);
-  const report = JSON.parse(child.stdout.slice(child.stdout.indexOf('{'))) as { numPassedTests: number; numTotalTests: number };
+  const report = JSON.parse(child.stdout.slice(child.stdout.indexOf('{'))) as {
+    numPassedTests: number;
+    numTotalTests: number;
+  };
   expect(report.numPassedTests).toBeGreaterThan(130);
   expect(report.numPassedTests).toBe(report.numTotalTests);
 });
 
 test.each(['avx1024', 'AVX2', ' '])('an instruction set that does not exist is refused: %j', async (isa) => {
-  const child = await run(process.execPath, ['test/golden/fixtures/split-once.mjs'], { env: { MANYSCALE_FORCE_ISA: isa } });
+  const child = await run(process.execPath, ['test/golden/fixtures/split-once.mjs'], {
+    env: { MANYSCALE_FORCE_ISA: isa },
+  });
   expectExit(child, 0);
   const error = JSON.parse(child.stdout) as { name: string; code: string; message: string };
   expect(error).toMatchObject({ name: 'ManyscaleError', code: 'ERR_INVALID_ARGUMENT' });

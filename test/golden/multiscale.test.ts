@@ -32,8 +32,14 @@ describe.each(multiscaleCases())('$name', (golden) => {
   test('multiscaleForward with splitForward: one tile index of all images a call', async () => {
     const calls: number[] = [];
     const model = await onnxModel(golden.modelPath, calls);
-    expectGolden(await multiscaleForward(model, inputTensor(golden), { ...golden.options, splitForward: true }), golden);
-    const tiles = plan({ height, width }, golden.options).scales.reduce((sum, scale) => sum + scale.rows * scale.columns, 0);
+    expectGolden(
+      await multiscaleForward(model, inputTensor(golden), { ...golden.options, splitForward: true }),
+      golden,
+    );
+    const tiles = plan({ height, width }, golden.options).scales.reduce(
+      (sum, scale) => sum + scale.rows * scale.columns,
+      0,
+    );
     expect(calls).toEqual(new Array(tiles).fill(batch));
   });
 
@@ -51,10 +57,17 @@ describe.each(multiscaleCases())('$name', (golden) => {
   test('Extractor agrees on an image, where pixels and tensor say the same', async () => {
     const random = makeRandom(1);
     const image = { data: randomBytes(height * width * 3, random), width, height, channels: 3 as const };
-    const input = new Tensor('float32', toPlanes(image).data.map((value) => value / 255), [1, 3, height, width]);
+    const input = new Tensor(
+      'float32',
+      toPlanes(image).data.map((value) => value / 255),
+      [1, 3, height, width],
+    );
     const model = await onnxModel(golden.modelPath);
     const expected = await multiscaleForward(model, input, golden.options);
-    const { tileHeight, tileWidth } = plan({ height, width }, golden.options).scales[0] as { tileHeight: number; tileWidth: number };
+    const { tileHeight, tileWidth } = plan({ height, width }, golden.options).scales[0] as {
+      tileHeight: number;
+      tileWidth: number;
+    };
     const { resizeOutputToIndex } = golden.options;
     const extractor = await Extractor.load(golden.modelPath, {
       tileSize: [tileHeight, tileWidth],

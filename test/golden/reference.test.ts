@@ -4,7 +4,8 @@ import { expectClose } from '../helpers/compare.js';
 import { multiscaleCases, pillowModes, resizeCases, toInterleaved, torchModes } from '../helpers/golden.js';
 import { resize, toPlanes } from '../helpers/reference.js';
 
-const source = (shape: number[], data: Uint8Array) => toPlanes({ height: shape[0] as number, width: shape[1] as number, channels: 3, data });
+const source = (shape: number[], data: Uint8Array) =>
+  toPlanes({ height: shape[0] as number, width: shape[1] as number, channels: 3, data });
 
 test('the golden data is complete', () => {
   expect(resizeCases()).toHaveLength(9);
@@ -14,7 +15,12 @@ test('the golden data is complete', () => {
 test.each(resizeCases())('plain resize agrees with PyTorch and Pillow: $name', ({ input, size, expected }) => {
   for (const mode of torchModes) {
     const planes = resize(source(input.shape, input.data), size, mode);
-    expectClose(toInterleaved(planes.data, size).map((value) => value / 255), expected(mode), 2e-6, mode);
+    expectClose(
+      toInterleaved(planes.data, size).map((value) => value / 255),
+      expected(mode),
+      2e-6,
+      mode,
+    );
   }
   for (const mode of pillowModes) {
     const planes = resize(source(input.shape, input.data), size, mode);

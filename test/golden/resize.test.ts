@@ -8,7 +8,12 @@ import { type Mode, pillowModes, type ResizeCase, resizeCases, toInterleaved, to
 const TORCH_TOLERANCE = 2e-6;
 
 /** The whole picture as one tile: what split() makes of it is the resized picture. */
-async function resized({ input, size }: ResizeCase, mode: Mode, rescale: number, stride?: number): Promise<Float32Array> {
+async function resized(
+  { input, size }: ResizeCase,
+  mode: Mode,
+  rescale: number,
+  stride?: number,
+): Promise<Float32Array> {
   const [height, width] = input.shape as [number, number, number];
   const whole: [number, number] = [size.height, size.width];
   const onePlan = plan({ height, width }, { imageSizes: [whole], maxSplitSize: whole });
@@ -38,7 +43,8 @@ test('rows further apart than they are long give the same picture', async () => 
     const [height, width] = resizeCase.input.shape as [number, number, number];
     const stride = width * 3 + 13;
     const padded = new Uint8Array((height - 1) * stride + width * 3).fill(201);
-    for (let y = 0; y < height; y++) padded.set(resizeCase.input.data.subarray(y * width * 3, (y + 1) * width * 3), y * stride);
+    for (let y = 0; y < height; y++)
+      padded.set(resizeCase.input.data.subarray(y * width * 3, (y + 1) * width * 3), y * stride);
     const strided = { ...resizeCase, input: { ...resizeCase.input, data: padded } };
     const actual = await resized(strided, 'torch-bicubic-antialias', 1, stride);
     const { error } = largestDifference(actual, await resized(resizeCase, 'torch-bicubic-antialias', 1));

@@ -2,7 +2,10 @@
 import { expect } from 'vitest';
 
 /** The largest absolute difference and where it is; infinite when lengths differ or a value is not a number. */
-export function largestDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): { error: number; index: number } {
+export function largestDifference(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+): { error: number; index: number } {
   if (actual.length !== expected.length) return { error: Number.POSITIVE_INFINITY, index: -1 };
   let error = 0;
   let index = 0;

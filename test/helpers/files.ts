@@ -17,7 +17,12 @@ export function pngClaiming(width: number, height: number): Uint8Array {
   header.writeUInt32BE(height, 4);
   header.set([8, 2, 0, 0, 0], 8);
   const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(Buffer.alloc(3000))), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(Buffer.alloc(3000))),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }
 
 /**
@@ -29,10 +34,26 @@ export function gifWithFrames(canvas: number, places: readonly [left: number, to
   const screen = [...Buffer.from('GIF89a', 'latin1'), ...word(canvas), ...word(canvas), 0x80, 0, 0];
   const colours = [0, 0, 255, 255, 0, 0];
   // LZW with 2-bit roots: clear, colour 1, end; one sub-block.
-  const frames = places.flatMap(([left, top]) => [0x2c, ...word(left), ...word(top), ...word(1), ...word(1), 0, 2, 2, 0x4c, 0x01, 0]);
+  const frames = places.flatMap(([left, top]) => [
+    0x2c,
+    ...word(left),
+    ...word(top),
+    ...word(1),
+    ...word(1),
+    0,
+    2,
+    2,
+    0x4c,
+    0x01,
+    0,
+  ]);
   return Uint8Array.from([...screen, ...colours, ...frames, 0x3b]);
 }
 
-export const svg = Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><rect width="64" height="64"/></svg>');
+export const svg = Buffer.from(
+  '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><rect width="64" height="64"/></svg>',
+);
 
-export const pdf = Buffer.from('%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Count 0/Kids[]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n');
+export const pdf = Buffer.from(
+  '%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Count 0/Kids[]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n',
+);

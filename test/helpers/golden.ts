@@ -30,7 +30,12 @@ export function multiscaleCases(): MultiscaleCase[] {
   return readdirSync(`${golden}multiscale`).map((name) => {
     const file = (part: string) => path.join(golden, 'multiscale', name, part);
     const { outputShape: _, inputShape: __, ...known } = JSON.parse(readFileSync(file('case.json'), 'utf8'));
-    return { ...known, modelPath: file('model.onnx'), input: readFloat32(file('input.npy')), output: readFloat32(file('output.npy')) };
+    return {
+      ...known,
+      modelPath: file('model.onnx'),
+      input: readFloat32(file('input.npy')),
+      output: readFloat32(file('output.npy')),
+    };
   });
 }
 

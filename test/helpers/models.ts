@@ -53,7 +53,11 @@ function embedding(options: PatchModelOptions): Graph & { grid: [Dim, Dim]; batc
     },
     { op: 'Tanh', inputs: ['embedded'], outputs: ['features'] },
   );
-  const weights: Initializer = { name: 'weights', dims: [channels, 3, patch, patch], data: patchWeights(channels, patch) };
+  const weights: Initializer = {
+    name: 'weights',
+    dims: [channels, 3, patch, patch],
+    data: patchWeights(channels, patch),
+  };
   if (options.externalWeights) weights.external = { location: options.externalWeights, offset: 0 };
   const bias: Initializer = { name: 'bias', dims: [channels], data: randomFloats(channels, makeRandom(8)) };
   const [height, width] = tile;
@@ -61,7 +65,13 @@ function embedding(options: PatchModelOptions): Graph & { grid: [Dim, Dim]; batc
   return {
     nodes,
     initializers: [weights, bias],
-    inputs: [{ name: 'pixel_values', type: inputType, dims: channelsLast ? [batch, height, width, 3] : [batch, 3, height, width] }],
+    inputs: [
+      {
+        name: 'pixel_values',
+        type: inputType,
+        dims: channelsLast ? [batch, height, width, 3] : [batch, 3, height, width],
+      },
+    ],
     outputs: [],
     metadata,
     grid: [cells(height, 'gridHeight'), cells(width, 'gridWidth')],
@@ -83,7 +93,11 @@ function tokenNodes(prefix: number, channels: number, output: string): { nodes: 
   ];
   const initializers: Initializer[] = [{ name: 'flat', dims: [3], data: int64(0, 0, -1) }];
   if (prefix) {
-    initializers.push({ name: 'registers', dims: [1, prefix, channels], data: randomFloats(prefix * channels, makeRandom(9)) });
+    initializers.push({
+      name: 'registers',
+      dims: [1, prefix, channels],
+      data: randomFloats(prefix * channels, makeRandom(9)),
+    });
     nodes.push(
       { op: 'ReduceMean', inputs: [`${output}_rows`], outputs: ['mean'], attributes: { axes: [1], keepdims: 1 } },
       { op: 'Mul', inputs: ['mean', 'registers'], outputs: ['prefix'] },
@@ -93,7 +107,10 @@ function tokenNodes(prefix: number, channels: number, output: string): { nodes: 
   return { nodes, initializers };
 }
 
-function finish(graph: Graph, more: { nodes: Node[]; initializers?: Initializer[]; outputs: Value[]; inputs?: Value[] }): Uint8Array {
+function finish(
+  graph: Graph,
+  more: { nodes: Node[]; initializers?: Initializer[]; outputs: Value[]; inputs?: Value[] },
+): Uint8Array {
   return encodeModel({
     ...graph,
     nodes: [...graph.nodes, ...more.nodes],

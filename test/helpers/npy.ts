@@ -20,7 +20,15 @@ function read(path: string): { descr: string; shape: number[]; body: ArrayBuffer
   }
   // A copy of its own: typed arrays need an aligned start.
   const body = new Uint8Array(bytes.subarray(start + length)).buffer;
-  return { descr, shape: shape.split(',').map((part) => part.trim()).filter(Boolean).map(Number), body };
+  return {
+    descr,
+    shape: shape
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean)
+      .map(Number),
+    body,
+  };
 }
 
 export function readFloat32(path: string): NumpyArray<Float32Array> {

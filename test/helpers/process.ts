@@ -38,12 +38,18 @@ export function run(command: string, args: readonly string[], options: RunOption
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr, milliseconds: performance.now() - start }));
+    child.on('close', (code, signal) =>
+      resolve({ code, signal, stdout, stderr, milliseconds: performance.now() - start }),
+    );
   });
 }
 
 /** Runs test/lifecycle/fixtures/<name>.mjs in a Node.js of its own. */
-export function runFixture(name: string, args: readonly string[] = [], options: RunOptions & { flags?: string[] } = {}): Promise<Finished> {
+export function runFixture(
+  name: string,
+  args: readonly string[] = [],
+  options: RunOptions & { flags?: string[] } = {},
+): Promise<Finished> {
   return run(process.execPath, [...(options.flags ?? []), `test/lifecycle/fixtures/${name}.mjs`, ...args], options);
 }
 

@@ -47,7 +47,9 @@ function antialiased(name: string, input: number, output: number, single: boolea
     const centre = round(scale * (i + 0.5));
     const first = Math.max(0, Math.trunc(round(centre - support) + 0.5));
     const end = Math.min(input, Math.trunc(round(centre + support) + 0.5));
-    const raw = Array.from({ length: end - first }, (_unused, k) => filter(round((round(k + first - centre) + 0.5) * inverse)));
+    const raw = Array.from({ length: end - first }, (_unused, k) =>
+      filter(round((round(k + first - centre) + 0.5) * inverse)),
+    );
     const total = raw.reduce((sum, weight) => sum + weight, 0);
     return { first, weights: raw.map((weight) => (total === 0 ? weight : weight / total)) };
   });
@@ -225,7 +227,10 @@ function merge(tiles: TileFeatures[], rows: number, columns: number): Planes {
 
 function averageRows(tiles: TileFeatures[], row: number): number[] {
   const rows = tiles.map(({ prefix }) => prefix[row] as Float32Array);
-  return Array.from(rows[0] as Float32Array, (_, c) => rows.reduce((sum, values) => sum + (values[c] as number), 0) / rows.length);
+  return Array.from(
+    rows[0] as Float32Array,
+    (_, c) => rows.reduce((sum, values) => sum + (values[c] as number), 0) / rows.length,
+  );
 }
 
 export interface ScaleTiles {

@@ -1,7 +1,18 @@
 // What a Node.js user would write without manyscale: sharp for the bytes, plain loops, onnxruntime-node, plain loops.
 import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
-import { crop, cut, type Normalise, normalise, type Planes, poolScales, resize, type Size, tileFeatures, toPlanes } from './reference.js';
+import {
+  crop,
+  cut,
+  type Normalise,
+  normalise,
+  type Planes,
+  poolScales,
+  resize,
+  type Size,
+  tileFeatures,
+  toPlanes,
+} from './reference.js';
 
 export interface S2Options extends Normalise {
   model: string | Uint8Array;
@@ -21,7 +32,11 @@ export interface S2Options extends Normalise {
 
 /** Decoded as the Python processors do: EXIF orientation applied, colour profile ignored. */
 export async function decode(bytes: string | Uint8Array, background?: readonly number[]): Promise<Planes> {
-  const { data, info } = await sharp(bytes, { ignoreIcc: true }).autoOrient().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+  const { data, info } = await sharp(bytes, { ignoreIcc: true })
+    .autoOrient()
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true });
   return toPlanes({ data, width: info.width, height: info.height, channels: info.channels }, background);
 }
 
@@ -35,7 +50,8 @@ function centre(image: Planes, tile: Size): Planes {
 function reversePlanes({ channels, height, width, data }: Planes): Float32Array {
   const reversed = new Float32Array(data.length);
   const cells = height * width;
-  for (let c = 0; c < channels; c++) reversed.set(data.subarray(c * cells, (c + 1) * cells), (channels - 1 - c) * cells);
+  for (let c = 0; c < channels; c++)
+    reversed.set(data.subarray(c * cells, (c + 1) * cells), (channels - 1 - c) * cells);
   return reversed;
 }
 
@@ -45,7 +61,10 @@ function session(model: string | Uint8Array): Promise<ort.InferenceSession> {
   let made = sessions.get(model);
   if (!made) {
     const options = { intraOpNumThreads: 1, interOpNumThreads: 1 };
-    made = typeof model === 'string' ? ort.InferenceSession.create(model, options) : ort.InferenceSession.create(model, options);
+    made =
+      typeof model === 'string'
+        ? ort.InferenceSession.create(model, options)
+        : ort.InferenceSession.create(model, options);
     sessions.set(model, made);
   }
   return made;

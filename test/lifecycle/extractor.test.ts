@@ -6,7 +6,12 @@ import { expectManyscaleError, failure } from '../helpers/errors.js';
 import { patchModel, slowModel } from '../helpers/models.js';
 import { photo, vitModel } from '../helpers/paths.js';
 
-const image = { data: new Uint8Array(120 * 100 * 3).map((_, i) => (i * 31) & 255), width: 120, height: 100, channels: 3 as const };
+const image = {
+  data: new Uint8Array(120 * 100 * 3).map((_, i) => (i * 31) & 255),
+  width: 120,
+  height: 100,
+  channels: 3 as const,
+};
 const features = async (extractor: Extractor) => (await extractor.extract(image)).tensor.data as Float32Array;
 
 describe('disposal', () => {
@@ -93,7 +98,9 @@ describe('cancellation', () => {
     for (const wait of [0, 1, 3, 5, 10, 20]) {
       const controller = new AbortController();
       const reason = new Error(`after ${wait} ms`);
-      const pending = Array.from({ length: 6 }, () => extractor.extract(photo('two-dogs.jpg'), { signal: controller.signal, scales: [1, 2, 3] }));
+      const pending = Array.from({ length: 6 }, () =>
+        extractor.extract(photo('two-dogs.jpg'), { signal: controller.signal, scales: [1, 2, 3] }),
+      );
       const settled = Promise.allSettled(pending);
       setTimeout(() => controller.abort(reason), wait);
       for (const outcome of await settled) if (outcome.status === 'rejected') expect(outcome.reason).toBe(reason);
@@ -137,7 +144,13 @@ describe('cancellation', () => {
     const controller = new AbortController();
     const input = new Tensor('float32', new Float32Array(3 * 64), [1, 3, 8, 8]);
     for (const splitForward of [false, true]) {
-      const pending = failure(() => multiscaleForward(() => new Promise(() => {}), input, { scales: [1, 2], splitForward, signal: controller.signal }));
+      const pending = failure(() =>
+        multiscaleForward(() => new Promise(() => {}), input, {
+          scales: [1, 2],
+          splitForward,
+          signal: controller.signal,
+        }),
+      );
       setTimeout(() => controller.abort('enough'), 20);
       expect(await pending).toBe('enough');
     }
@@ -162,13 +175,17 @@ test('200 calls at once give 200 times the same features', async () => {
   await extractor.dispose();
 });
 
-test("features do not depend on what an image was batched with", async () => {
+test('features do not depend on what an image was batched with', async () => {
   const extractor = await Extractor.load(vitModel, { maxBatch: 4 });
-  const images = Array.from({ length: 12 }, (_, n) => ({ ...image, data: image.data.map((value) => (value + n * 17) & 255) }));
-  const alone = [];
+  const images = Array.from({ length: 12 }, (_, n) => ({
+    ...image,
+    data: image.data.map((value) => (value + n * 17) & 255),
+  }));
+  const alone: Float32Array[] = [];
   for (const one of images) alone.push((await extractor.extract(one)).tensor.data as Float32Array);
   const together = await Promise.all(images.map((one) => extractor.extract(one)));
-  together.forEach(({ tensor }, n) => expectClose(tensor.data as Float32Array, alone[n] as Float32Array, 0, `image ${n}`));
+  for (const [n, { tensor }] of together.entries())
+    expectClose(tensor.data as Float32Array, alone[n] as Float32Array, 0, `image ${n}`);
   await extractor.dispose();
 });
 
@@ -191,13 +208,26 @@ test('a plan survives structuredClone, and a changed one is refused', async () =
   const clone = structuredClone(original);
   const picture = { data: new Uint8Array(8 * 8 * 3), width: 8, height: 8, channels: 3 as const };
   const tiles = await split(picture, clone);
-  expect(tiles.map(({ dims }) => dims)).toEqual([[1, 3, 8, 8], [4, 3, 8, 8]]);
+  expect(tiles.map(({ dims }) => dims)).toEqual([
+    [1, 3, 8, 8],
+    [4, 3, 8, 8],
+  ]);
   const result = await pool(tiles, clone, { outputShape: 'bchw' });
   expect(result.dims).toEqual([1, 6, 8, 8]);
   const [first, second] = original.scales as [(typeof original.scales)[number], (typeof original.scales)[number]];
-  for (const change of [{ rows: 3 }, { rows: 2 ** 31 }, { tileHeight: 1 }, { height: -8 }, { columns: Number.NaN }, { width: 1e15 }]) {
+  for (const change of [
+    { rows: 3 },
+    { rows: 2 ** 31 },
+    { tileHeight: 1 },
+    { height: -8 },
+    { columns: Number.NaN },
+    { width: 1e15 },
+  ]) {
     const changed = { ...original, scales: [first, { ...second, ...change }] } as typeof original;
     await expectManyscaleError(() => split(picture, changed), ['ERR_INVALID_ARGUMENT', 'ERR_PLAN_TOO_LARGE']);
-    await expectManyscaleError(() => pool(tiles, changed, { outputShape: 'bchw' }), ['ERR_INVALID_ARGUMENT', 'ERR_PLAN_TOO_LARGE']);
+    await expectManyscaleError(
+      () => pool(tiles, changed, { outputShape: 'bchw' }),
+      ['ERR_INVALID_ARGUMENT', 'ERR_PLAN_TOO_LARGE'],
+    );
   }
 });

@@ -66,7 +66,16 @@ describe('onnxruntime-node in the same process', { timeout: 60_000 }, () => {
 });
 
 describe("the caller's memory goes away right after the call", { timeout: 60_000 }, () => {
-  const operations = ['extract-raw', 'extract-bytes', 'split', 'split-float', 'forward', 'forward-split', 'pool', 'model-output'];
+  const operations = [
+    'extract-raw',
+    'extract-bytes',
+    'split',
+    'split-float',
+    'forward',
+    'forward-split',
+    'pool',
+    'model-output',
+  ];
   const ways = ['transfer', 'post', 'shrink', 'overwrite', 'shared'];
   test.each(operations)('%s', async (operation) => {
     // The model's own tensor is read before the next turn of the event loop, but a model may not overwrite it meanwhile.

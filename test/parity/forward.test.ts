@@ -4,7 +4,17 @@ import { multiscaleForward, plan, pool, split, Tensor } from 'manyscale';
 import { expect, test } from 'vitest';
 import { expectClose, magnitude } from '../helpers/compare.js';
 import { makeRandom, makeSeed, type Random, randomBytes, randomFloats } from '../helpers/random.js';
-import { cut, normalise, type Planes, poolScales, resize, type Size, type TileFeatures, tileFeatures, toPlanes } from '../helpers/reference.js';
+import {
+  cut,
+  normalise,
+  type Planes,
+  poolScales,
+  resize,
+  type Size,
+  type TileFeatures,
+  tileFeatures,
+  toPlanes,
+} from '../helpers/reference.js';
 
 interface Setup {
   batch: number;
@@ -53,11 +63,14 @@ function makeModel({ patch, prefix, layout, features, channels }: Setup, random:
           for (let i = 0; i < patch * patch; i++) {
             const y = Math.floor(cell / gridW) * patch + Math.floor(i / patch);
             const x = (cell % gridW) * patch + (i % patch);
-            sum += (weights[(k * channels + c) * patch * patch + i] as number) * (data[(c * height + y) * width + x] as number);
+            sum +=
+              (weights[(k * channels + c) * patch * patch + i] as number) *
+              (data[(c * height + y) * width + x] as number);
           }
         }
         result[layout === 'bnc' ? (prefix + cell) * features + k : k * cells + cell] = sum;
-        for (let row = 0; row < prefix; row++) result[row * features + k] = (result[row * features + k] as number) + (sum * (row + 1)) / cells;
+        for (let row = 0; row < prefix; row++)
+          result[row * features + k] = (result[row * features + k] as number) + (sum * (row + 1)) / cells;
       }
     }
     return result;
@@ -65,7 +78,9 @@ function makeModel({ patch, prefix, layout, features, channels }: Setup, random:
   return ({ data, dims }) => {
     const [count, , height, width] = dims as [number, number, number, number];
     const tile = channels * height * width;
-    const outputs = Array.from({ length: count }, (_, n) => tileModel((data as Float32Array).subarray(n * tile, (n + 1) * tile), height, width));
+    const outputs = Array.from({ length: count }, (_, n) =>
+      tileModel((data as Float32Array).subarray(n * tile, (n + 1) * tile), height, width),
+    );
     const grid: [number, number] = [height / patch, width / patch];
     const shape = layout === 'bnc' ? [count, prefix + grid[0] * grid[1], features] : [count, features, ...grid];
     return new Tensor('float32', Float32Array.from(outputs.flatMap((output) => Array.from(output))), shape);
@@ -92,52 +107,83 @@ function plainForward(model: (tiles: Tensor) => Tensor, images: Planes[], setup:
 
 const seed = makeSeed();
 
-test.each(Array.from({ length: 40 }, (_, index) => index))(`multiscaleForward agrees with plain loops (seed ${seed}, case %i)`, async (index) => {
-  const random = makeRandom(seed + index * 7919);
-  const setup = chooseSetup(random);
-  const { batch, channels, tile, scales, outputIndex, prefix, layout } = setup;
-  const input = randomFloats(batch * channels * tile.height * tile.width, random);
-  const model = makeModel(setup, random);
-  const size = channels * tile.height * tile.width;
-  const images = Array.from({ length: batch }, (_, n) => ({ channels, ...tile, data: input.slice(n * size, (n + 1) * size) }));
-  const expected = plainForward(model, images, setup);
-  const options = {
-    scales,
-    maxSplitSize: [tile.height, tile.width] as [number, number],
-    resizeOutputToIndex: outputIndex,
-    numPrefixTokens: prefix,
-    outputShape: layout,
-    splitForward: random.pick([true, false]),
-  };
-  const tensor = new Tensor('float32', input.slice(), [batch, channels, tile.height, tile.width]);
-  const actual = await multiscaleForward(random.pick([model, async (tiles: Tensor) => model(tiles)]), tensor, options);
-  const what = JSON.stringify({ seed, index, ...setup });
-  expect(actual.dims[0], what).toBe(batch);
-  expectClose(actual.data as Float32Array, expected, 1e-5 * (1 + magnitude(expected)), what);
-  expectClose(tensor.data as Float32Array, input, 0, `the input was written to: ${what}`);
-});
+test.each(Array.from({ length: 40 }, (_, index) => index))(
+  `multiscaleForward agrees with plain loops (seed ${seed}, case %i)`,
+  async (index) => {
+    const random = makeRandom(seed + index * 7919);
+    const setup = chooseSetup(random);
+    const { batch, channels, tile, scales, outputIndex, prefix, layout } = setup;
+    const input = randomFloats(batch * channels * tile.height * tile.width, random);
+    const model = makeModel(setup, random);
+    const size = channels * tile.height * tile.width;
+    const images = Array.from({ length: batch }, (_, n) => ({
+      channels,
+      ...tile,
+      data: input.slice(n * size, (n + 1) * size),
+    }));
+    const expected = plainForward(model, images, setup);
+    const options = {
+      scales,
+      maxSplitSize: [tile.height, tile.width] as [number, number],
+      resizeOutputToIndex: outputIndex,
+      numPrefixTokens: prefix,
+      outputShape: layout,
+      splitForward: random.pick([true, false]),
+    };
+    const tensor = new Tensor('float32', input.slice(), [batch, channels, tile.height, tile.width]);
+    const actual = await multiscaleForward(
+      random.pick([model, async (tiles: Tensor) => model(tiles)]),
+      tensor,
+      options,
+    );
+    const what = JSON.stringify({ seed, index, ...setup });
+    expect(actual.dims[0], what).toBe(batch);
+    expectClose(actual.data as Float32Array, expected, 1e-5 * (1 + magnitude(expected)), what);
+    expectClose(tensor.data as Float32Array, input, 0, `the input was written to: ${what}`);
+  },
+);
 
 test(`split agrees with plain loops for bytes of every kind and every mode (seed ${seed})`, async () => {
   const random = makeRandom(seed);
-  const modes = ['torch-bicubic', 'torch-bilinear', 'torch-bicubic-antialias', 'torch-bilinear-antialias', 'torch-area'] as const;
+  const modes = [
+    'torch-bicubic',
+    'torch-bilinear',
+    'torch-bicubic-antialias',
+    'torch-bilinear-antialias',
+    'torch-area',
+  ] as const;
   const rounded = ['pillow-bicubic', 'pillow-bilinear', 'pillow-lanczos', 'pillow-box'] as const;
   for (let index = 0; index < 60; index++) {
     const channels = random.pick([1, 3] as const);
     const [height, width] = [random.pick([1, 2, 7, 31, 64, 97]), random.pick([1, 3, 16, 53, 101])];
     const stride = width * channels + random.pick([0, 0, 1, 64]);
-    const image = { data: randomBytes((height - 1) * stride + width * channels, random), height, width, channels, stride };
+    const image = {
+      data: randomBytes((height - 1) * stride + width * channels, random),
+      height,
+      width,
+      channels,
+      stride,
+    };
     const tile = { height: random.integer(1, 24), width: random.integer(1, 40) };
     const rows = random.integer(1, 4);
     const columns = random.integer(1, 3);
     const size = { height: tile.height * rows, width: tile.width * columns };
     const resizeMode = random.pick([...modes, ...rounded]);
     const preprocess = { mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.4], rescale: 1 / 255, resize: resizeMode };
-    const onePlan = plan({ height, width }, { imageSizes: [[size.height, size.width]], maxSplitSize: [tile.height, tile.width] });
+    const onePlan = plan(
+      { height, width },
+      { imageSizes: [[size.height, size.width]], maxSplitSize: [tile.height, tile.width] },
+    );
     const what = JSON.stringify({ seed, index, height, width, channels, stride, tile, rows, columns, resizeMode });
     const [batch] = await split(image, onePlan, preprocess);
     expect(batch?.dims, what).toEqual([rows * columns, 3, tile.height, tile.width]);
     const expected = cut(normalise(resize(toPlanes(image), size, resizeMode), preprocess), tile);
-    expectClose(batch?.data as Float32Array, expected.flatMap(({ data }) => Array.from(data)), 3e-5, what);
+    expectClose(
+      batch?.data as Float32Array,
+      expected.flatMap(({ data }) => Array.from(data)),
+      3e-5,
+      what,
+    );
   }
 });
 
@@ -152,12 +198,22 @@ test(`pool agrees with plain loops at grids that do not divide (seed ${seed})`, 
     const counts = [1, random.integer(1, 4), random.integer(1, 3)];
     const channels = [random.integer(1, 20), random.integer(1, 3), random.integer(1, 33)];
     const outputIndex = random.integer(-3, 2);
-    const onePlan = plan({ height: tile, width: tile }, { imageSizes: counts.map((count) => tile * count), maxSplitSize: tile, resizeOutputToIndex: outputIndex });
+    const onePlan = plan(
+      { height: tile, width: tile },
+      { imageSizes: counts.map((count) => tile * count), maxSplitSize: tile, resizeOutputToIndex: outputIndex },
+    );
     const features = counts.map((count, s) => {
       const [g, c] = [grids[s] as number, channels[s] as number];
       const rows = count * count * batch;
       const dims = layout === 'bnc' ? [rows, prefix + g * g, c] : [rows, c, g, g];
-      return new Tensor('float32', randomFloats(dims.reduce((a, b) => a * b), random), dims);
+      return new Tensor(
+        'float32',
+        randomFloats(
+          dims.reduce((a, b) => a * b),
+          random,
+        ),
+        dims,
+      );
     });
     const expected = Array.from({ length: batch }, (_, image) =>
       Array.from(
@@ -166,8 +222,11 @@ test(`pool agrees with plain loops at grids that do not divide (seed ${seed})`, 
             const count = counts[s] as number;
             const elements = dims.slice(1).reduce((a, b) => a * b);
             const grid = { height: grids[s] as number, width: grids[s] as number };
-            const at = (n: number) => (data as Float32Array).slice((n * batch + image) * elements, (n * batch + image + 1) * elements);
-            const tiles = Array.from({ length: count * count }, (_unused, n) => tileFeatures(at(n), layout, grid, prefix));
+            const at = (n: number) =>
+              (data as Float32Array).slice((n * batch + image) * elements, (n * batch + image + 1) * elements);
+            const tiles = Array.from({ length: count * count }, (_unused, n) =>
+              tileFeatures(at(n), layout, grid, prefix),
+            );
             return { tiles, rows: count, columns: count };
           }),
           outputIndex,

@@ -97,11 +97,19 @@ describe('the default model', () => {
 
   test('absolute sizes, wider than high', async () => {
     const features = await extractor.extract(photo('temple.jpg'), { imageSizes: [224, [224, 448]] });
-    expect(features.scales.map(({ rows, columns }) => [rows, columns])).toEqual([[1, 1], [1, 2]]);
+    expect(features.scales.map(({ rows, columns }) => [rows, columns])).toEqual([
+      [1, 1],
+      [1, 2],
+    ]);
     expect(features.tensor.dims).toEqual([176, 14, 14]);
     const scaleOne = await extractor.extract(photo('temple.jpg'), { scales: [1] });
     const half = (scaleOne.tensor.data as Float32Array).length;
-    expectClose((features.tensor.data as Float32Array).subarray(0, half), scaleOne.tensor.data as Float32Array, 0, 'scale 1');
+    expectClose(
+      (features.tensor.data as Float32Array).subarray(0, half),
+      scaleOne.tensor.data as Float32Array,
+      0,
+      'scale 1',
+    );
   });
 
   test('every kind of image input says the same', async () => {
@@ -127,7 +135,10 @@ describe('the default model', () => {
   test("one vector: the cells' mean", async () => {
     const features = await extractor.extract(photo('temple.jpg'), { scales: [1] });
     const data = features.tensor.data as Float32Array;
-    const mean = Array.from({ length: 88 }, (_, c) => data.subarray(c * 196, (c + 1) * 196).reduce((sum, value) => sum + value, 0) / 196);
+    const mean = Array.from(
+      { length: 88 },
+      (_, c) => data.subarray(c * 196, (c + 1) * 196).reduce((sum, value) => sum + value, 0) / 196,
+    );
     expectClose(features.vector(), mean, 1e-5 * magnitude(mean) + 1e-6, 'vector');
     expectClose(features.vector('mean'), mean, 1e-5 * magnitude(mean) + 1e-6, 'vector');
   });
@@ -163,29 +174,36 @@ describe('the default model', () => {
   });
 
   test('a CMYK photo is read', async () => {
-    const cmyk = await sharp(photo('temple.jpg')).resize(200, 150).toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer();
+    const cmyk = await sharp(photo('temple.jpg'))
+      .resize(200, 150)
+      .toColourspace('cmyk')
+      .jpeg({ quality: 100 })
+      .toBuffer();
     expect((await sharp(cmyk).metadata()).space).toBe('cmyk');
     const features = await extractor.extract(cmyk, { scales: [1] });
     expect(features.tensor.dims).toEqual([88, 14, 14]);
   });
 });
 
-test.each([undefined, [255, 40, 3] as [number, number, number]])('transparent pixels show the background: %j', async (background) => {
-  const rgba = new Uint8Array(64 * 64 * 4).map((_, i) => (i * 89 + (i >> 7) * 31) & 255);
-  const image = { data: rgba, width: 64, height: 64, channels: 4 as const };
-  const png = await sharp(rgba, { raw: image }).png().toBuffer();
-  const extractor = await Extractor.load(defaultModel, { scales: [1], ...(background ? { background } : {}) });
-  try {
-    const fromRaw = (await extractor.extract(image)).tensor.data as Float32Array;
-    const fromPng = (await extractor.extract(png)).tensor.data as Float32Array;
-    expectClose(fromPng, fromRaw, 0, 'PNG against raw');
-    const expected = await plainS2(await decode(png, background), { ...backbone, scales: [1] });
-    // Composing may round to whole steps of 1 / 255 or keep fractions: half a step shows in the features.
-    expectClose(fromRaw, expected, 0.02 * magnitude(expected), 'features');
-  } finally {
-    await extractor.dispose();
-  }
-});
+test.each([undefined, [255, 40, 3] as [number, number, number]])(
+  'transparent pixels show the background: %j',
+  async (background) => {
+    const rgba = new Uint8Array(64 * 64 * 4).map((_, i) => (i * 89 + (i >> 7) * 31) & 255);
+    const image = { data: rgba, width: 64, height: 64, channels: 4 as const };
+    const png = await sharp(rgba, { raw: image }).png().toBuffer();
+    const extractor = await Extractor.load(defaultModel, { scales: [1], ...(background ? { background } : {}) });
+    try {
+      const fromRaw = (await extractor.extract(image)).tensor.data as Float32Array;
+      const fromPng = (await extractor.extract(png)).tensor.data as Float32Array;
+      expectClose(fromPng, fromRaw, 0, 'PNG against raw');
+      const expected = await plainS2(await decode(png, background), { ...backbone, scales: [1] });
+      // Composing may round to whole steps of 1 / 255 or keep fractions: half a step shows in the features.
+      expectClose(fromRaw, expected, 0.02 * magnitude(expected), 'features');
+    } finally {
+      await extractor.dispose();
+    }
+  },
+);
 
 describe('a vision transformer with a CLS token', () => {
   test.each([
@@ -200,22 +218,34 @@ describe('a vision transformer with a CLS token', () => {
     expect(features.tensor.dims).toEqual([1 + side * side, 128 * scales.length]);
     const expected = await plainS2(await decode(photo(name)), { ...vit, scales, outputIndex });
     expectFeatures(features, expected);
-    expectClose(features.vector('cls'), expected.subarray(0, 128 * scales.length), TOLERANCE * magnitude(expected), 'CLS');
+    expectClose(
+      features.vector('cls'),
+      expected.subarray(0, 128 * scales.length),
+      TOLERANCE * magnitude(expected),
+      'CLS',
+    );
   });
 
-  test.each(['pillow-bicubic', 'pillow-bilinear', 'pillow-lanczos', 'pillow-box', 'torch-area', 'torch-bicubic'] as const)(
-    'resized by %s',
-    async (mode) => {
-      const preprocess = { resize: mode };
-      const features = await extract(vitModel, { scales: [1, 2], preprocess }, photo('astronaut.png'));
-      expectFeatures(features, await plainS2(await decode(photo('astronaut.png')), { ...vit, mode }));
-    },
-  );
+  test.each([
+    'pillow-bicubic',
+    'pillow-bilinear',
+    'pillow-lanczos',
+    'pillow-box',
+    'torch-area',
+    'torch-bicubic',
+  ] as const)('resized by %s', async (mode) => {
+    const preprocess = { resize: mode };
+    const features = await extract(vitModel, { scales: [1, 2], preprocess }, photo('astronaut.png'));
+    expectFeatures(features, await plainS2(await decode(photo('astronaut.png')), { ...vit, mode }));
+  });
 
   test("what a user's preprocess says goes over the model's own", async () => {
     const preprocess = { mean: [0.5, 0.25, 0.125], std: [0.5, 1, 2], rescale: 1 / 128, channelOrder: 'bgr' as const };
     const features = await extract(vitModel, { scales: [1], preprocess }, photo('astronaut.png'));
-    expectFeatures(features, await plainS2(await decode(photo('astronaut.png')), { ...vit, ...preprocess, bgr: true, scales: [1] }));
+    expectFeatures(
+      features,
+      await plainS2(await decode(photo('astronaut.png')), { ...vit, ...preprocess, bgr: true, scales: [1] }),
+    );
   });
 
   test("a feature map output may be asked for as 'bnc'", async () => {
@@ -223,7 +253,10 @@ describe('a vision transformer with a CLS token', () => {
     const maps = await extract(defaultModel, { scales: [1, 2] }, photo('astronaut.png'));
     expect(rows.tensor.dims).toEqual([196, 176]);
     const data = rows.tensor.data as Float32Array;
-    const transposed = Float32Array.from({ length: data.length }, (_, i) => data[(i % 196) * 176 + Math.floor(i / 196)] as number);
+    const transposed = Float32Array.from(
+      { length: data.length },
+      (_, i) => data[(i % 196) * 176 + Math.floor(i / 196)] as number,
+    );
     expectClose(transposed, maps.tensor.data as Float32Array, 1e-6 * magnitude(data), 'features');
   });
 });
