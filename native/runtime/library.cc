@@ -6,22 +6,21 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <mutex>
 #include <string_view>
 
 #include "runtime/handle.h"
+#include "runtime/library_file.h"
 
 namespace manyscale::runtime {
 namespace {
 
 constexpr const char* kEntry = "OrtGetApiBase";
+constexpr const char* kNoEntry = "a library without OrtGetApiBase";
 
 // One file in the process, under whatever paths it was asked for.
 struct Runtime {
@@ -63,16 +62,6 @@ std::vector<std::string> resident_paths() {
   return paths;
 }
 
-// Whether a file that is not going to be loaded is plausible: a wrong path is told even when another copy serves.
-std::string why_implausible(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::strerror(errno);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (!std::string_view(bytes).starts_with("\177ELF")) return "a file that is not a shared library";
-  if (bytes.find(kEntry) == std::string::npos) return std::string("a library without ") + kEntry;
-  return "";
-}
-
 void no_log(void*, int, const char*, const char*, const char*, const char*) {}
 
 // The runtime of a loaded library; on failure null and the reason.
@@ -81,7 +70,7 @@ Runtime* open_runtime(void* handle, std::string& reason) {
   if (const auto known = runtimes.find(handle); known != runtimes.end()) return known->second.get();
   const auto entry = reinterpret_cast<const ort::ApiBase* (*)()>(dlsym(handle, kEntry));
   if (!entry) {
-    reason = std::string("a library without ") + kEntry;
+    reason = kNoEntry;
     return nullptr;
   }
   const ort::ApiBase* base = entry();
@@ -123,7 +112,7 @@ Choice choose_resident(const std::string& path) {
   Choice choice;
   const std::vector<std::string> residents = resident_paths();
   if (residents.empty() || std::any_of(residents.begin(), residents.end(), [&path](const std::string& resident) { return same_file(resident, path); })) return choice;
-  if (const std::string reason = why_implausible(path); !reason.empty()) throw_unavailable(path, reason);
+  if (!file_contains(path, kEntry)) throw_unavailable(path, kNoEntry);  // a wrong path is told even when another copy serves
   for (const std::string& resident : residents) {
     std::string reason;
     void* handle = dlopen(resident.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
@@ -173,6 +162,7 @@ Library& Library::load(const std::string& path) {
   const std::lock_guard lock(all.mutex);
   if (const auto known = all.libraries.find(path); known != all.libraries.end()) return *known->second;
 
+  if (const std::string reason = why_not_loadable(path); !reason.empty()) throw_unavailable(path, reason);
   switch_telemetry_off();
   Choice choice = choose_resident(path);
   if (!choice.runtime) {

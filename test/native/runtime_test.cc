@@ -235,9 +235,17 @@ TEST_CASE("runtime: what is not an ONNX Runtime library is refused with the path
   write_file(folder / "text", "not a library");
   const std::string math = fs::exists("/lib/x86_64-linux-gnu/libm.so.6") ? "/lib/x86_64-linux-gnu/libm.so.6" : "/lib/aarch64-linux-gnu/libm.so.6";
   REQUIRE(fs::exists(math));
+  const std::string whole = read_file(math);
+  write_file(folder / "truncated.so", whole.substr(0, whole.size() / 2));  // the dynamic loader would end the process
+  write_file(folder / "header.so", whole.substr(0, 100));
+  std::string foreign = whole;
+  foreign[18] = 8;  // ELF e_machine: MIPS
+  foreign[19] = 0;
+  write_file(folder / "foreign.so", foreign);
   const std::string missing = folder / "libonnxruntime.so.1";
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {missing, "No such file"}, {folder / "text", ""}, {folder / ".", ""}, {math, "without OrtGetApiBase"}, {"libonnxruntime.so.1", "not absolute"}, {"", "not absolute"}};
+      {missing, "No such file"}, {folder / "text", "not a 64-bit shared library"}, {folder / ".", "not a 64-bit shared library"},
+      {folder / "truncated.so", "cut short"}, {folder / "header.so", "cut short"}, {folder / "foreign.so", "another processor"}, {math, "without OrtGetApiBase"}, {"libonnxruntime.so.1", "not absolute"}, {"", "not absolute"}};
   for (const auto& [path, reason] : cases) {
     const Failure failure = failure_of([&path = path] { Library::load(path); });
     CAPTURE(failure.message);
