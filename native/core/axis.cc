@@ -10,9 +10,9 @@
 namespace manyscale {
 namespace {
 
-constexpr const char* kNames[kResizeModeCount] = {
-    "torch-bicubic", "torch-bilinear", "torch-bicubic-antialias", "torch-bilinear-antialias", "torch-area",
-    "pillow-bicubic", "pillow-bilinear", "pillow-lanczos", "pillow-box"};
+constexpr const char* kNames[kResizeModeCount] = {"torch-bicubic", "torch-bilinear", "torch-bicubic-antialias", "torch-bilinear-antialias",
+                                                  "torch-area",    "pillow-bicubic", "pillow-bilinear",         "pillow-lanczos",
+                                                  "pillow-box"};
 
 constexpr int64_t kMaxWeights = int64_t{1} << 27;
 
@@ -25,9 +25,13 @@ struct Window {
 
 // Keys' cubic convolution with parameter a, |x| <= 1 and 1 < |x| < 2.
 template <typename T>
-T cubic_inner(T x, T a) { return ((a + 2) * x - (a + 3)) * x * x + 1; }
+T cubic_inner(T x, T a) {
+  return ((a + 2) * x - (a + 3)) * x * x + 1;
+}
 template <typename T>
-T cubic_outer(T x, T a) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; }
+T cubic_outer(T x, T a) {
+  return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+}
 
 template <typename T>
 T cubic_filter(T x) {  // a = -0.5, as both definers use when they antialias
@@ -187,7 +191,8 @@ bool is_pillow(ResizeMode mode) noexcept { return mode >= ResizeMode::kPillowBic
 
 AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out) {
   if (in < 1 || out < 1) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected sizes of at least 1 pixel for a resize but received " + std::to_string(in) + " to " + std::to_string(out));
+    throw Error(ErrorCode::kInvalidArgument,
+                "Expected sizes of at least 1 pixel for a resize but received " + std::to_string(in) + " to " + std::to_string(out));
   }
   // The widest filter (Lanczos) has 3 source pixels to each side per output pixel.
   const int64_t widest = checked_sum("a resize table", checked_product("a resize table", 6, ceil_div(in, out)), 2);

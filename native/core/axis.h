@@ -36,11 +36,11 @@ struct AxisTable {
   ResizeMode mode = ResizeMode::kTorchBicubic;
   int64_t in = 0;
   int64_t out = 0;
-  int64_t taps = 0;                      // the largest count
-  std::vector<int32_t> first;            // [out]
-  std::vector<int32_t> count;            // [out]
-  std::vector<float> weights;            // [out, taps], torch modes
-  std::vector<int32_t> fixed_weights;    // [out, taps], Pillow modes
+  int64_t taps = 0;                    // the largest count
+  std::vector<int32_t> first;          // [out]
+  std::vector<int32_t> count;          // [out]
+  std::vector<float> weights;          // [out, taps], torch modes
+  std::vector<int32_t> fixed_weights;  // [out, taps], Pillow modes
 
   bool identity() const { return in == out; }  // every mode copies then
 };

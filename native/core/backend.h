@@ -26,9 +26,8 @@ class TaskBody {
  public:
   template <typename F, typename = std::enable_if_t<!std::is_same_v<std::decay_t<F>, TaskBody>>>
   TaskBody(F&& body)  // NOLINT(google-explicit-constructor): it stands in a parameter list, as a lambda
-      : object_(const_cast<void*>(static_cast<const void*>(&body))), call_([](void* object, int64_t index) {
-          (*static_cast<std::remove_reference_t<F>*>(object))(index);
-        }) {}
+      : object_(const_cast<void*>(static_cast<const void*>(&body))),
+        call_([](void* object, int64_t index) { (*static_cast<std::remove_reference_t<F>*>(object))(index); }) {}
   void operator()(int64_t index) const { call_(object_, index); }
 
  private:

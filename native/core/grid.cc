@@ -35,7 +35,9 @@ Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
   if (patch_size > 0) {
     const Size grid{tile.height / patch_size, tile.width / patch_size};
     if (grid.height * grid.width != cells) {
-      throw Error(ErrorCode::kModelShape, "Expected " + std::to_string(grid.height * grid.width) + " tokens (" + to_string(grid) + " patches of " + std::to_string(patch_size) + ") beside the prefix tokens but received " + received + "; check numPrefixTokens and patchSize");
+      throw Error(ErrorCode::kModelShape, "Expected " + std::to_string(grid.height * grid.width) + " tokens (" + to_string(grid) + " patches of " +
+                                              std::to_string(patch_size) + ") beside the prefix tokens but received " + received +
+                                              "; check numPrefixTokens and patchSize");
     }
     return grid;
   }
@@ -47,7 +49,8 @@ Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
     });
     if (found) return *found;
   }
-  throw Error(ErrorCode::kModelShape, "Expected a number of tokens that forms a grid of the tile's aspect ratio but received " + received + "; check numPrefixTokens or give patchSize");
+  throw Error(ErrorCode::kModelShape, "Expected a number of tokens that forms a grid of the tile's aspect ratio but received " + received +
+                                          "; check numPrefixTokens or give patchSize");
 }
 
 TokenLayout find_token_layout(Size tile, int64_t tokens, int64_t patch_size) {
@@ -65,7 +68,8 @@ TokenLayout find_token_layout(Size tile, int64_t tokens, int64_t patch_size) {
     for_each_patch_grid(tile, consider);
   }
   if (best_cells < 1) {
-    throw Error(ErrorCode::kModelShape, "Expected a grid of the tile's aspect ratio for the model's tokens but received " + std::to_string(tokens) + " tokens for a tile of " + to_string(tile) + "; give numPrefixTokens and patchSize");
+    throw Error(ErrorCode::kModelShape, "Expected a grid of the tile's aspect ratio for the model's tokens but received " + std::to_string(tokens) +
+                                            " tokens for a tile of " + to_string(tile) + "; give numPrefixTokens and patchSize");
   }
   return {tokens - best_cells, best};
 }

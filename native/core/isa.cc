@@ -54,7 +54,8 @@ Isa active_isa() {
     if (*forced == isa_name(isa)) return isa;
     names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));
   }
-  throw Error(ErrorCode::kInvalidArgument, "Expected one of " + names + " for MANYSCALE_FORCE_ISA (what this processor and this build have) but received " + *forced);
+  throw Error(ErrorCode::kInvalidArgument,
+              "Expected one of " + names + " for MANYSCALE_FORCE_ISA (what this processor and this build have) but received " + *forced);
 }
 
 }  // namespace manyscale

@@ -19,7 +19,8 @@ std::string number(double value) {
 void check_side(int64_t side, const char* what) {
   if (side < 1) throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " but received " + std::to_string(side));
   if (side > kMaxSide) {
-    throw Error(ErrorCode::kPlanTooLarge, std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what + " but received " + std::to_string(side));
+    throw Error(ErrorCode::kPlanTooLarge,
+                std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what + " but received " + std::to_string(side));
   }
 }
 
@@ -27,10 +28,12 @@ void check_side(int64_t side, const char* what) {
 int64_t scaled_side(int64_t side, double scale, const char* what) {
   const double scaled = std::floor(static_cast<double>(side) * scale);
   if (!(scaled <= static_cast<double>(kMaxSide))) {
-    throw Error(ErrorCode::kPlanTooLarge, std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what + " of every scale but received scale " + number(scale) + " of " + std::to_string(side));
+    throw Error(ErrorCode::kPlanTooLarge, std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what +
+                                              " of every scale but received scale " + number(scale) + " of " + std::to_string(side));
   }
   if (scaled < 1) {
-    throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " of every scale but received scale " + number(scale) + " of " + std::to_string(side) + " pixels; take a larger scale");
+    throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " of every scale but received scale " + number(scale) +
+                                                 " of " + std::to_string(side) + " pixels; take a larger scale");
   }
   return static_cast<int64_t>(scaled);
 }
@@ -51,14 +54,18 @@ int64_t cut(int64_t side, int64_t max_split, int64_t tile, const char* what) {
   if (tile > 0) {
     if (side % tile != 0) {
       const auto works = [tile](int64_t n) { return n % tile == 0; };
-      throw Error(ErrorCode::kInvalidArgument, std::string("Expected a multiple of the tile's ") + what + " (" + std::to_string(tile) + ") for the " + what + " of every scale but received " + std::to_string(side) + "; the nearest that work are " + nearest(side, works));
+      throw Error(ErrorCode::kInvalidArgument, std::string("Expected a multiple of the tile's ") + what + " (" + std::to_string(tile) + ") for the " + what +
+                                                   " of every scale but received " + std::to_string(side) + "; the nearest that work are " +
+                                                   nearest(side, works));
     }
     return side / tile;
   }
   const int64_t splits = ceil_div(side, max_split);
   if (side % splits != 0) {
     const auto works = [max_split](int64_t n) { return n % ceil_div(n, max_split) == 0; };
-    throw Error(ErrorCode::kInvalidArgument, std::string("Expected a ") + what + " that divides evenly into its splits for every scale but received " + std::to_string(side) + " with a max split size of " + std::to_string(max_split) + " (" + std::to_string(splits) + " splits); the nearest that work are " + nearest(side, works));
+    throw Error(ErrorCode::kInvalidArgument, std::string("Expected a ") + what + " that divides evenly into its splits for every scale but received " +
+                                                 std::to_string(side) + " with a max split size of " + std::to_string(max_split) + " (" +
+                                                 std::to_string(splits) + " splits); the nearest that work are " + nearest(side, works));
   }
   return splits;
 }
@@ -66,7 +73,9 @@ int64_t cut(int64_t side, int64_t max_split, int64_t tile, const char* what) {
 int64_t resolve_output_index(int64_t index, size_t count) {
   const int64_t scales = static_cast<int64_t>(count);
   if (index < -scales || index >= scales) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(-scales) + " to " + std::to_string(scales - 1) + " for resizeOutputToIndex but received " + std::to_string(index) + " (there are " + std::to_string(scales) + " scales)");
+    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(-scales) + " to " + std::to_string(scales - 1) +
+                                                 " for resizeOutputToIndex but received " + std::to_string(index) + " (there are " + std::to_string(scales) +
+                                                 " scales)");
   }
   return index < 0 ? index + scales : index;
 }
@@ -83,7 +92,8 @@ void check_total(const Plan& plan) {
     total = checked_sum("a plan's pixels", total, checked_product("a plan's pixels", scale.height, scale.width));
   }
   if (total > kMaxPlanPixels) {
-    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanPixels) + " pixels over all scales but received " + std::to_string(total) + "; take smaller or fewer scales");
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanPixels) + " pixels over all scales but received " +
+                                              std::to_string(total) + "; take smaller or fewer scales");
   }
 }
 
@@ -161,7 +171,9 @@ Plan check_plan(Size image, const std::vector<Scale>& scales, int64_t output_ind
     check_side(scale.tile_width, "every scale's tileWidth");
     const bool whole = scale.height % scale.tile_height == 0 && scale.width % scale.tile_width == 0;
     if (!whole || scale.rows != scale.height / scale.tile_height || scale.columns != scale.width / scale.tile_width) {
-      throw Error(ErrorCode::kInvalidArgument, "Expected rows * tileHeight = height and columns * tileWidth = width for every scale of a plan but received " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile()) + " for a scale of " + to_string(scale.size()));
+      throw Error(ErrorCode::kInvalidArgument, "Expected rows * tileHeight = height and columns * tileWidth = width for every scale of a plan but received " +
+                                                   std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile()) +
+                                                   " for a scale of " + to_string(scale.size()));
     }
     plan.scales.push_back(scale);
   }

@@ -39,14 +39,14 @@ struct Plan {
   std::vector<Scale> scales;
   int64_t output_index = 0;  // which scale's grid the output has, 0 <= output_index < scales.size()
 
-  int64_t tile_count() const;         // of one image, all scales
+  int64_t tile_count() const;              // of one image, all scales
   int64_t first_tile(size_t scale) const;  // index of a scale's first tile among all tiles
-  bool same_tile_shape() const;       // every scale has the same tile height and width
+  bool same_tile_shape() const;            // every scale has the same tile height and width
 };
 
 // Limits that turn absurd requests into ERR_PLAN_TOO_LARGE before anything is allocated.
-inline constexpr int64_t kMaxSide = int64_t{1} << 24;         // pixels along one axis
-inline constexpr int64_t kMaxPlanPixels = int64_t{1} << 31;   // of all scales of one image
+inline constexpr int64_t kMaxSide = int64_t{1} << 24;        // pixels along one axis
+inline constexpr int64_t kMaxPlanPixels = int64_t{1} << 31;  // of all scales of one image
 inline constexpr int64_t kMaxScales = 1024;
 
 // Error kInvalidArgument (bad sizes, scales that do not divide: names the nearest that do) or kPlanTooLarge.

@@ -18,7 +18,9 @@ class CpuBackend final : public Backend {
 
   Buffer allocate(size_t bytes) override {
     void* data = ::operator new(bytes, kAlignment, std::nothrow);
-    if (!data) throw Error(ErrorCode::kOutOfMemory, "Expected " + std::to_string(bytes) + " bytes of memory for a buffer but received none; use smaller scales or fewer images at once");
+    if (!data)
+      throw Error(ErrorCode::kOutOfMemory,
+                  "Expected " + std::to_string(bytes) + " bytes of memory for a buffer but received none; use smaller scales or fewer images at once");
     return host_buffer(data);
   }
   void release(Buffer buffer) noexcept override { ::operator delete(host_pointer<void>(buffer), kAlignment); }

@@ -67,7 +67,7 @@ struct Loop {
 struct Executor::State {
   std::mutex mutex;
   std::condition_variable wake;
-  std::deque<std::shared_ptr<Loop>> loops;       // parts of running operations go before new work
+  std::deque<std::shared_ptr<Loop>> loops;  // parts of running operations go before new work
   std::deque<std::function<void()>> tasks;
   int threads = 0;
 
