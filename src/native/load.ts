@@ -144,7 +144,7 @@ export function addonError(report: AddonReport, root: string): ManyscaleError {
     'ERR_ADDON_UNAVAILABLE',
     `Expected a native addon for ${report.platform}-${report.arch} (Node.js ${process.version}${libc}) but received none that loads.\n` +
       `Tried:\n${tried}\n` +
-      `To mend it, build it here with g++ 10 or newer and CMake 3.18 or newer ` +
+      `To mend it, build it here with g++ 11 or newer and CMake 3.18 or newer ` +
       `(on Debian and Ubuntu: apt-get install g++ make cmake):\n` +
       `  node ${JSON.stringify(join(root, 'scripts', 'build-native.mjs'))}`,
   );
