@@ -128,6 +128,7 @@ export function describeModel({
   } satisfies ExtractorInfo);
 }
 
-function valueInfo({ name, type, dims, symbols }: NativeValueInfo): ValueInfo {
+/** The runtime's description as a user reads it. */
+export function valueInfo({ name, type, dims, symbols }: NativeValueInfo): ValueInfo {
   return { name, type, dims: dims.map((dim, index) => (dim >= 0 ? dim : (symbols[index] ?? ''))) };
 }

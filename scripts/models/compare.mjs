@@ -13,7 +13,10 @@ if (!first || !second || !photo) {
 // Reading a session's metadata is not part of onnxruntime-node's interface, so both models see the same pixels, scaled to what
 // suits either: 0..255 for a model without a normalisation of its own.
 const options = { intraOpNumThreads: 1, interOpNumThreads: 1 };
-const sessions = [await ort.InferenceSession.create(first, options), await ort.InferenceSession.create(second, options)];
+const sessions = [
+  await ort.InferenceSession.create(first, options),
+  await ort.InferenceSession.create(second, options),
+];
 const [input] = sessions[0].inputMetadata;
 const [channels, height, width] = input.shape.slice(1);
 const rows = 2;
@@ -45,13 +48,16 @@ for (const [label, scale, offset] of [
   const results = [await sessions[0].run(feeds), await sessions[1].run(feeds)];
   for (const name of sessions[0].outputNames) {
     const [a, b] = results.map((result) => result[name].data);
-    if (a.length !== b.length) throw new Error(`${name} has ${a.length} values in one model and ${b.length} in the other`);
+    if (a.length !== b.length)
+      throw new Error(`${name} has ${a.length} values in one model and ${b.length} in the other`);
     let difference = 0;
     let magnitude = 0;
     for (let i = 0; i < a.length; i++) {
       difference = Math.max(difference, Math.abs(a[i] - b[i]));
       magnitude = Math.max(magnitude, Math.abs(a[i]));
     }
-    console.log(`pixels ${label}, ${name} ${results[0][name].dims.join(' x ')}: differs by at most ${difference}, values to ${magnitude}`);
+    console.log(
+      `pixels ${label}, ${name} ${results[0][name].dims.join(' x ')}: differs by at most ${difference}, values to ${magnitude}`,
+    );
   }
 }

@@ -64,7 +64,7 @@ function toHalf(value) {
   const kept = whole >>> shift;
   const rest = whole & ((1 << shift) - 1);
   const half = 1 << (shift - 1);
-  return sign | (kept + (rest > half || (rest === half && (kept & 1)) ? 1 : 0));
+  return sign | (kept + (rest > half || (rest === half && kept & 1) ? 1 : 0));
 }
 
 /** IEEE 754 binary16 bits to a number. */
@@ -89,7 +89,9 @@ if (!source || !target) {
 const original = readFileSync(source);
 const model = Model.decode(original);
 if (Buffer.compare(original, Model.encode(model).finish()) !== 0) {
-  throw new Error(`${source} does not survive decoding and encoding unchanged: it has fields that this script does not know`);
+  throw new Error(
+    `${source} does not survive decoding and encoding unchanged: it has fields that this script does not know`,
+  );
 }
 
 const casts = [];
@@ -99,7 +101,10 @@ let exact = 0;
 let largest = 0;
 for (const tensor of model.graph.initializer) {
   const elements = tensor.dims.reduce((product, dim) => product * Number(dim), 1);
-  const values = tensor.data_type === FLOAT && elements >= MIN_ELEMENTS && !tensor.external_data.length ? floatsOf(tensor) : undefined;
+  const values =
+    tensor.data_type === FLOAT && elements >= MIN_ELEMENTS && !tensor.external_data.length
+      ? floatsOf(tensor)
+      : undefined;
   if (!values?.every((value) => Math.abs(value) <= MAX_HALF)) {
     initializers.push(tensor);
     continue;

@@ -1,9 +1,8 @@
 // NumPy's .npy format, version 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 // Written: little-endian float32 in C order. One tensor keeps its shape; several are stacked along a new first axis.
 
-import type { FileHandle } from 'node:fs/promises';
 import { ManyscaleError } from '../errors.js';
-import { writeAll } from './files.js';
+import type { OutputFile } from './files.js';
 import { littleEndian, type NamedTensor, type TensorWriter } from './tensorfile.js';
 
 const MAGIC = Buffer.from('\x93NUMPY\x01\x00', 'latin1');
@@ -23,7 +22,7 @@ function encodeHeader(dims: readonly number[]): Buffer {
 }
 
 /** One array with all tensors that are appended. `stack`: along a new first axis, even if there is only one. */
-export function npyWriter(file: FileHandle, stack: boolean): TensorWriter {
+export function npyWriter(file: OutputFile, stack: boolean): TensorWriter {
   let first: NamedTensor | undefined;
   let count = 0;
   let position = HEADER_BYTES;
@@ -37,13 +36,13 @@ export function npyWriter(file: FileHandle, stack: boolean): TensorWriter {
             `${tensor.dims.join(' x ')} (${tensor.name}). Write a .safetensors file instead, which holds one tensor per image`,
         );
       }
-      await writeAll(file, littleEndian(tensor.data), position);
+      await file.write(littleEndian(tensor.data), position);
       position += tensor.data.byteLength;
       count++;
     },
     async finish() {
       const dims = first?.dims ?? [];
-      await writeAll(file, encodeHeader(stack ? [count, ...dims] : dims), 0);
+      await file.write(encodeHeader(stack ? [count, ...dims] : dims), 0);
     },
   };
 }

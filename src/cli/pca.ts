@@ -67,7 +67,14 @@ function interleave(directions: readonly Float64Array[], channels: number): Floa
 }
 
 /** Scores of one row along each of `count` interleaved directions. */
-function project(matrix: Matrix, row: number, mean: Float64Array, directions: Float64Array, count: number, out: Float64Array): void {
+function project(
+  matrix: Matrix,
+  row: number,
+  mean: Float64Array,
+  directions: Float64Array,
+  count: number,
+  out: Float64Array,
+): void {
   const { data, channels } = matrix;
   out.fill(0);
   const offset = row * channels;
@@ -78,7 +85,11 @@ function project(matrix: Matrix, row: number, mean: Float64Array, directions: Fl
 }
 
 /** The covariance matrix of all matrices times each direction, without the covariance matrix. */
-function timesCovariance(matrices: readonly Matrix[], mean: Float64Array, directions: readonly Float64Array[]): Float64Array[] {
+function timesCovariance(
+  matrices: readonly Matrix[],
+  mean: Float64Array,
+  directions: readonly Float64Array[],
+): Float64Array[] {
   const [channels, count] = [mean.length, directions.length];
   const flat = interleave(directions, channels);
   const sums = new Float64Array(flat.length);
@@ -118,12 +129,14 @@ export function principalComponents(matrices: readonly Matrix[], count: number):
   const mean = new Float64Array(channels);
   for (const { data, rows } of matrices) {
     const weight = 1 / (rows * matrices.length);
-    for (let i = 0; i < data.length; i++) mean[i % channels] = (mean[i % channels] as number) + (data[i] as number) * weight;
+    for (let i = 0; i < data.length; i++)
+      mean[i % channels] = (mean[i % channels] as number) + (data[i] as number) * weight;
   }
   let totalVariance = 0;
   for (const { data, rows } of matrices) {
     const weight = 1 / (rows * matrices.length);
-    for (let i = 0; i < data.length; i++) totalVariance += ((data[i] as number) - (mean[i % channels] as number)) ** 2 * weight;
+    for (let i = 0; i < data.length; i++)
+      totalVariance += ((data[i] as number) - (mean[i % channels] as number)) ** 2 * weight;
   }
 
   const random = startValues();
@@ -135,7 +148,9 @@ export function principalComponents(matrices: readonly Matrix[], count: number):
   for (let iteration = 0; iteration < MAX_ITERATIONS; iteration++) {
     const images = timesCovariance(matrices, mean, directions);
     // Turn the subspace onto its own principal axes (Rayleigh-Ritz); images instead of directions: the next power of the covariance.
-    const { values, vectors } = symmetricEigen(directions.map((direction) => images.map((image) => dot(direction, image))));
+    const { values, vectors } = symmetricEigen(
+      directions.map((direction) => images.map((image) => dot(direction, image))),
+    );
     const change = Math.max(...values.slice(0, count).map((value, k) => Math.abs(value - (variances[k] as number))));
     variances = values;
     const converged = change <= TOLERANCE * totalVariance;

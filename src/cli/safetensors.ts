@@ -1,9 +1,8 @@
 // The safetensors format: https://huggingface.co/docs/safetensors/index#format
 // Eight bytes with the header's length, the header (JSON, may end in spaces), then the tensors without gaps.
 
-import type { FileHandle } from 'node:fs/promises';
 import { ManyscaleError } from '../errors.js';
-import { writeAll } from './files.js';
+import type { OutputFile } from './files.js';
 import { littleEndian, type NamedTensor, type TensorWriter } from './tensorfile.js';
 
 interface Entry {
@@ -31,7 +30,7 @@ function reserve(names: readonly string[]): number {
  * A file with one tensor per name.
  * @param names of all tensors that may be appended, each at most once.
  */
-export function safetensorsWriter(file: FileHandle, names: readonly string[]): TensorWriter {
+export function safetensorsWriter(file: OutputFile, names: readonly string[]): TensorWriter {
   const room = reserve(names);
   if (room > MAX_HEADER_BYTES) {
     throw new ManyscaleError(
@@ -44,7 +43,7 @@ export function safetensorsWriter(file: FileHandle, names: readonly string[]): T
   let offset = 0;
   return {
     async append({ name, dims, data }: NamedTensor) {
-      await writeAll(file, littleEndian(data), LENGTH_BYTES + room + offset);
+      await file.write(littleEndian(data), LENGTH_BYTES + room + offset);
       entries[name] = { dtype: 'F32', shape: [...dims], data_offsets: [offset, offset + data.byteLength] };
       offset += data.byteLength;
     },
@@ -54,7 +53,7 @@ export function safetensorsWriter(file: FileHandle, names: readonly string[]): T
       const header = Buffer.alloc(LENGTH_BYTES + room, ' ');
       header.writeBigUInt64LE(BigInt(room));
       text.copy(header, LENGTH_BYTES);
-      await writeAll(file, header, 0);
+      await file.write(header, 0);
     },
   };
 }

@@ -5,6 +5,7 @@ import { abortable } from '../abort.js';
 import { type ErrorCode, ManyscaleError } from '../errors.js';
 import type {
   Addon,
+  NativeBuildInfo,
   NativeExtractRequest,
   NativeExtractResult,
   NativeJob,
@@ -101,6 +102,15 @@ export function runSplit(request: NativeSplitRequest, signal?: AbortSignal): Pro
 
 export function runPool(request: NativePoolRequest, signal?: AbortSignal): Promise<Float32Array> {
   return run((addon) => addon.pool(request), signal);
+}
+
+export function readBuildInfo(): NativeBuildInfo {
+  return call((addon) => addon.buildInfo());
+}
+
+/** The instruction sets in use; throws for a bad MANYSCALE_FORCE_ISA. */
+export function readKernels(): { split: string; pool: string } {
+  return call((addon) => addon.kernels());
 }
 
 export function readRuntimeInfo(path: string, probe: boolean): Promise<NativeRuntimeInfo> {

@@ -42,7 +42,11 @@ function rangeOf(grids: readonly Scored[], component: number): [low: number, hig
   values.sort((a, b) => a.value - b.value);
   const at = (fraction: number) => {
     let sum = 0;
-    return (values.find(({ weight }) => (sum += weight) >= fraction) ?? values.at(-1))?.value ?? 0;
+    for (const { value, weight } of values) {
+      sum += weight;
+      if (sum >= fraction) return value;
+    }
+    return values.at(-1)?.value ?? 0;
   };
   return [at(PERCENTILES[0]), at(PERCENTILES[1])];
 }
@@ -64,7 +68,8 @@ function score(grid: FeatureGrid, components: PrincipalComponents): Scored {
   const found = scoresOf(grid, components);
   const scores = new Float32Array(grid.rows * COMPONENTS);
   const count = components.components.length;
-  for (let row = 0; row < grid.rows; row++) scores.set(found.subarray(row * count, (row + 1) * count), row * COMPONENTS);
+  for (let row = 0; row < grid.rows; row++)
+    scores.set(found.subarray(row * count, (row + 1) * count), row * COMPONENTS);
   return { height: grid.height, width: grid.width, scores };
 }
 
@@ -104,8 +109,9 @@ function align(grids: readonly Scored[], reference: Scored): Scored[] {
   const first = grids[0] as Scored;
   const table = ORDERS[0].map((to) => ORDERS[0].map((from) => correlation(first, from, reference, to)));
   const correlationOf = (to: number, from: number) => (table[to] as number[])[from] as number;
-  const fit = (order: readonly number[]) => order.reduce((sum, from, to) => sum + Math.abs(correlationOf(to, from)), 0);
-  const best = ORDERS.reduce((a, b) => (fit(b) > fit(a) ? b : a));
+  const likeness = (order: readonly number[]) =>
+    order.reduce((sum, from, to) => sum + Math.abs(correlationOf(to, from)), 0);
+  const best = ORDERS.reduce((a, b) => (likeness(b) > likeness(a) ? b : a));
   const signs = best.map((from, to) => (correlationOf(to, from) < 0 ? -1 : 1));
   return grids.map((grid) => ({
     ...grid,
@@ -125,7 +131,10 @@ function explainedBy({ variances, totalVariance }: PrincipalComponents): number 
  * basis: the same colour means similar features. The joined features have their own basis, brought into an order in which
  * colours mean about the same.
  */
-export function colourFeatures(alone: readonly FeatureGrid[], joined: readonly FeatureGrid[]): { alone: Colouring; joined: Colouring } {
+export function colourFeatures(
+  alone: readonly FeatureGrid[],
+  joined: readonly FeatureGrid[],
+): { alone: Colouring; joined: Colouring } {
   const ownBasis = principalComponents(alone, COMPONENTS);
   const own = alone.map((grid) => score(grid, ownBasis));
   const joinedBasis = principalComponents(joined, COMPONENTS);

@@ -36,7 +36,14 @@ export interface View {
   channels: { alone: number; joined: number };
 }
 
-const COLOURS = { page: '#11141a', edge: '#2a303b', text: '#eceef2', soft: '#9ba5b5', line: '#ffffff', accent: '#7fb4ff' };
+const COLOURS = {
+  page: '#11141a',
+  edge: '#2a303b',
+  text: '#eceef2',
+  soft: '#9ba5b5',
+  line: '#ffffff',
+  accent: '#7fb4ff',
+};
 const MARGIN = 48;
 const GAP = 28;
 const TEXT = { title: 27, heading: 18, label: 15, small: 13 };
@@ -117,7 +124,9 @@ class Page {
 
 /** The photo as the model gets it at one scale, enlarged or reduced to the panel. */
 async function photoAt(photo: Photo, scale: ScaleView, height: number, width: number): Promise<Buffer> {
-  const raw = (size: { height: number; width: number }) => ({ raw: { height: size.height, width: size.width, channels: 3 as const } });
+  const raw = (size: { height: number; width: number }) => ({
+    raw: { height: size.height, width: size.width, channels: 3 as const },
+  });
   const seen = await sharp(photo.data, { ...raw(photo), limitInputPixels: false })
     .resize(scale.width, scale.height, { fit: 'fill' })
     .raw()
@@ -179,13 +188,22 @@ export async function drawView(view: View): Promise<Buffer> {
   const several = scales.length > 1;
   const leftOf = (column: number) => MARGIN + column * (columnWidth + GAP);
 
-  page.text(fitText(view.title, TEXT.title, page.innerWidth), MARGIN, page.y + TEXT.title, TEXT.title, COLOURS.text, WEIGHT.bold);
+  page.text(
+    fitText(view.title, TEXT.title, page.innerWidth),
+    MARGIN,
+    page.y + TEXT.title,
+    TEXT.title,
+    COLOURS.text,
+    WEIGHT.bold,
+  );
   page.y = page.paragraph(view.subtitle, MARGIN, page.y + TEXT.title + 20, page.innerWidth, TEXT.label, COLOURS.soft);
 
   // Beside the name where every label of the row has room for it, else all of the row on a second line.
   const labels = (items: readonly (readonly [name: string, detail: string])[]) => {
     const space = 14;
-    const besides = items.every(([name, detail]) => textWidth(name, TEXT.label) + space + textWidth(detail, TEXT.label) <= columnWidth);
+    const besides = items.every(
+      ([name, detail]) => textWidth(name, TEXT.label) + space + textWidth(detail, TEXT.label) <= columnWidth,
+    );
     const line = TEXT.label + 11;
     for (const [column, [name, detail]] of items.entries()) {
       const [left, baseline] = [leftOf(column), page.y + TEXT.label];
@@ -197,14 +215,24 @@ export async function drawView(view: View): Promise<Buffer> {
     page.y += (besides ? 0 : line) + TEXT.label + 14;
   };
   const features = ({ grids }: Colouring, names: readonly string[], count: number) => {
-    labels(grids.map((grid, column) => [names[column] ?? '', `${grid.width} x ${grid.height} cells, ${plural(count, 'channel')}`]));
+    labels(
+      grids.map((grid, column) => [
+        names[column] ?? '',
+        `${grid.width} x ${grid.height} cells, ${plural(count, 'channel')}`,
+      ]),
+    );
     for (const [column, grid] of grids.entries()) {
       page.panel({ left: leftOf(column), top: page.y, height, width, rgb: enlarge(grid, height, width) });
     }
     page.y += height;
   };
 
-  page.heading('1', several ? 'The photo at each scale, cut into tiles of the size that the model takes' : 'The photo as the model sees it');
+  page.heading(
+    '1',
+    several
+      ? 'The photo at each scale, cut into tiles of the size that the model takes'
+      : 'The photo as the model sees it',
+  );
   labels(scales.map((scale) => [scale.name, `${scale.width} x ${scale.height}, ${tilesOf(scale)}`]));
   for (const [column, scale] of scales.entries()) {
     const [left, top] = [leftOf(column), page.y];

@@ -1,0 +1,208 @@
+// manyscale extract: images to a file of features.
+
+import { availableParallelism } from 'node:os';
+import { basename, extname, normalize } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { Features } from '../../features.js';
+import { DEFAULTS } from '../../options.js';
+import { CommandError, report } from '../errors.js';
+import { type OutputFile, writeAtomically } from '../files.js';
+import { npyWriter } from '../npy.js';
+import {
+  addImageOptions,
+  addModelOption,
+  addReadingOptions,
+  addScaleOptions,
+  loadOptions,
+  type ModelFlags,
+  type ScaleFlags,
+  scaleOptions,
+} from '../options.js';
+import { ordered } from '../ordered.js';
+import { Progress } from '../progress.js';
+import { safetensorsWriter } from '../safetensors.js';
+import type { TensorWriter } from '../tensorfile.js';
+
+interface ExtractFlags extends ModelFlags, ScaleFlags {
+  out: string;
+  model: string;
+  keepGoing?: boolean;
+  json?: boolean;
+}
+
+const FORMATS = ['.npy', '.safetensors'] as const;
+type Format = (typeof FORMATS)[number];
+
+export function addExtract(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command('extract')
+    .summary('write multi-scale features of images to a .npy or .safetensors file')
+    .description(
+      'Runs the model over each image at several scales and writes the joined features.\n\n' +
+        'FILE.npy: one float32 array, for NumPy. One image keeps its shape; several are stacked along a new first axis.\n' +
+        'FILE.safetensors: one float32 tensor per image, named by its file, and what they were made with as metadata.',
+    )
+    .argument('<image...>', 'JPEG, PNG, WebP, AVIF, TIFF or GIF files')
+    .requiredOption('-o, --out <file>', 'where to write: .npy or .safetensors; replaced only when all is done')
+    .option('--keep-going', 'leave out images that fail instead of stopping at the first (the exit code is still 1)')
+    .option('--json', 'describe what was written as JSON on the standard output');
+  addScaleOptions(command, DEFAULTS.scales).addOption(
+    new Option(
+      '--output-shape <layout>',
+      'bchw: channels x rows x columns; bnc: cells x channels (default: as the model has it)',
+    ).choices(['bchw', 'bnc']),
+  );
+  addModelOption(command);
+  addReadingOptions(command);
+  addImageOptions(command);
+  command
+    .addHelpText(
+      'after',
+      `
+Examples:
+  Features of a photo at scales 1 and 2, read back in Python with numpy.load('photo.npy'):
+    $ manyscale extract photo.jpg -o photo.npy
+
+  A folder, at three scales, one named tensor per image:
+    $ manyscale extract photos/*.jpg --scales 1,2,3 -o photos.safetensors
+
+  The same detail as the largest scale has, from your own model:
+    $ manyscale extract photo.jpg --model vit.onnx --scales 1,3 --resize-output-to-index -1 -o photo.npy`,
+    )
+    .action((images: string[], flags: ExtractFlags) => extract(images, flags, signal));
+}
+
+/** One line of the JSON description. */
+interface ImageRecord {
+  path: string;
+  name: string;
+  shape: readonly number[];
+  grid: Features['grid'];
+  numPrefixTokens: number;
+  scales: Features['scales'];
+  milliseconds: number;
+}
+
+async function extract(images: readonly string[], flags: ExtractFlags, signal: AbortSignal): Promise<void> {
+  const format = formatOf(flags.out);
+  const names = tensorNames(images);
+  const { Extractor } = await import('../../index.js');
+  await using extractor = await Extractor.load(flags.model, {
+    ...loadOptions(flags),
+    ...scaleOptions(flags, DEFAULTS.scales),
+    signal,
+  });
+  const { model, output } = extractor.info;
+  const layout = flags.outputShape ?? output.layout;
+  const started = performance.now();
+  const records: ImageRecord[] = [];
+  const failed: { path: string; error: unknown }[] = [];
+
+  await writeAtomically(flags.out, async (file) => {
+    const writer = writerOf(format, file, names);
+    const progress = new Progress(images.length);
+    // While some images are decoded and some written, the model always has one.
+    const results = ordered(images, availableParallelism() + 1, signal, async (image, _index, both) => {
+      try {
+        return { features: await extractor.extract(image, { signal: both }) };
+      } catch (error) {
+        return { error };
+      }
+    });
+    try {
+      let index = 0;
+      for await (const result of results) {
+        const path = images[index] as string;
+        const name = names[index] as string;
+        index++;
+        if ('error' in result) {
+          if (signal.aborted || !flags.keepGoing) throw result.error;
+          failed.push({ path, error: result.error });
+        } else {
+          const { features } = result;
+          const { tensor, grid, numPrefixTokens, scales, timings } = features;
+          await writer.append({ name, dims: tensor.dims, data: tensor.data as Float32Array });
+          records.push({ path, name, shape: tensor.dims, grid, numPrefixTokens, scales, milliseconds: timings.total });
+        }
+        progress.advance();
+      }
+    } finally {
+      progress.end();
+    }
+    const [first] = records;
+    if (!first) throw failed[0]?.error;
+    await writer.finish({
+      format: 'manyscale',
+      model: basename(flags.model),
+      output: output.name,
+      layout,
+      num_prefix_tokens: String(first.numPrefixTokens),
+      grid: JSON.stringify(first.grid),
+      scales: JSON.stringify(first.scales),
+    });
+  });
+
+  for (const { error } of failed) report(error);
+  if (failed.length > 0) process.exitCode = 1;
+  const milliseconds = performance.now() - started;
+  const summary = {
+    file: flags.out,
+    dtype: 'float32',
+    layout,
+    model: model.path,
+    output: output.name,
+    images: records,
+    failed: failed.map(({ path, error }) => ({
+      path,
+      code: (error as { code?: string }).code,
+      message: error instanceof Error ? error.message : String(error),
+    })),
+    milliseconds,
+  };
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(summary, undefined, 2)}\n` : describe(flags, records, milliseconds),
+  );
+}
+
+function formatOf(path: string): Format {
+  const extension = extname(path).toLowerCase();
+  const format = FORMATS.find((known) => known === extension);
+  if (format) return format;
+  throw new CommandError(
+    'ERR_USAGE',
+    `Expected a file that ends in ${FORMATS.join(' or ')} for --out but received '${path}'`,
+  );
+}
+
+function writerOf(format: Format, file: OutputFile, names: readonly string[]): TensorWriter {
+  return format === '.npy' ? npyWriter(file, names.length > 1) : safetensorsWriter(file, names);
+}
+
+/** File names where they differ, else paths, else paths with a number: every tensor can be told from the others. */
+export function tensorNames(paths: readonly string[]): string[] {
+  const count = (values: readonly string[]) => {
+    const counts = new Map<string, number>();
+    for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+    return counts;
+  };
+  const files = count(paths.map((path) => basename(path)));
+  const taken = new Set<string>();
+  return paths.map((path) => {
+    const file = basename(path);
+    const wanted = files.get(file) === 1 && file !== '__metadata__' ? file : normalize(path);
+    let name = wanted;
+    for (let number = 2; taken.has(name) || name === '__metadata__'; number++) name = `${wanted}#${number}`;
+    taken.add(name);
+    return name;
+  });
+}
+
+function describe({ out }: ExtractFlags, records: readonly ImageRecord[], milliseconds: number): string {
+  const [first] = records;
+  if (!first) return '';
+  const shape = first.shape.join(' x ');
+  const tiles = first.scales.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+  const sizes = first.scales.map(({ height, width }) => `${width} x ${height}`).join(', ');
+  const what = records.length === 1 ? `${shape} float32` : `${records.length} x ${shape} float32`;
+  return `${out}: ${what} from ${tiles} tile${tiles === 1 ? '' : 's'} (${sizes}) in ${Math.round(milliseconds)} ms\n`;
+}

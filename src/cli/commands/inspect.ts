@@ -1,0 +1,153 @@
+// manyscale inspect: what a model is and how manyscale would use it.
+
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { ManyscaleError } from '../../errors.js';
+import { type ExtractorInfo, type ValueInfo, valueInfo } from '../../info.js';
+import { EXIT, report } from '../errors.js';
+import { addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
+import { facts } from '../table.js';
+
+interface InspectFlags extends ModelFlags {
+  json?: boolean;
+}
+
+export function addInspect(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command('inspect')
+    .summary("show a model's inputs and outputs, and how manyscale would use them")
+    .description(
+      'Loads a model, runs one empty tile through it, and prints what the file declares, what was found out, and where each\n' +
+        'fact is from. A model that manyscale cannot use is shown too, with the reason. Paste this into bug reports.',
+    )
+    .argument('[model]', 'an ONNX file (default: the embedded model)')
+    .option('--json', 'as JSON');
+  addReadingOptions(command);
+  addImageOptions(command);
+  command
+    .addHelpText(
+      'after',
+      `
+Examples:
+  The embedded model:
+    $ manyscale inspect
+
+  Would this one work, and with which output?
+    $ manyscale inspect clip-vision.onnx
+    $ manyscale inspect clip-vision.onnx --output last_hidden_state`,
+    )
+    .action((path: string | undefined, flags: InspectFlags) => inspect(path, flags, signal));
+}
+
+async function inspect(path: string | undefined, flags: InspectFlags, signal: AbortSignal): Promise<void> {
+  const { defaultModel, Extractor } = await import('../../index.js');
+  const model = resolve(path ?? defaultModel);
+  let refusal: ManyscaleError;
+  try {
+    await using extractor = await Extractor.load(model, { ...loadOptions(flags), signal });
+    const { info } = extractor;
+    const bytes = (await stat(model)).size;
+    process.stdout.write(flags.json ? json({ usable: true, bytes, ...info }) : describeUsable(info, bytes));
+    return;
+  } catch (error) {
+    if (!(error instanceof ManyscaleError) || !REFUSALS.has(error.code)) throw error;
+    refusal = error;
+  }
+  // The runtime reads it, so what the file declares can be shown.
+  const { findRuntime } = await import('../../runtime.js');
+  const { loadSession } = await import('../../native/calls.js');
+  const session = await loadSession({ runtime: findRuntime(flags.runtimeLibrary).path, model, threads: 1 }, signal);
+  try {
+    const bytes = (await stat(model)).size;
+    const { inputs, outputs, metadata, producer, graphName: name } = session;
+    const file = { path: model, name, producer, metadata };
+    const error = { code: refusal.code, message: refusal.message };
+    const values = { inputs: inputs.map(valueInfo), outputs: outputs.map(valueInfo) };
+    if (flags.json) process.stdout.write(json({ usable: false, error, bytes, model: file, ...values }));
+    else process.stdout.write(describeFile(file, bytes) + describeValues(values));
+    report(refusal);
+    process.exitCode = EXIT.failure;
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** The model loads, but cannot be used, or not without further options. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'ERR_MODEL_SHAPE',
+  'ERR_MODEL_RUN',
+  'ERR_INVALID_ARGUMENT',
+  'ERR_MODEL_LOAD',
+]);
+
+const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
+
+function describeFile({ path, name, producer, metadata }: ExtractorInfo['model'], bytes: number): string {
+  const entries = Object.entries(metadata).map(
+    ([key, value]) => `${key} = ${value.length > 100 ? `${value.slice(0, 97)}...` : value}`,
+  );
+  return `model\n${facts([
+    ['file', `${path} (${(bytes / 1e6).toFixed(1)} MB)`],
+    ['graph', name || '(no name)'],
+    ['producer', producer || '(not told)'],
+    ['metadata', entries.join('\n') || '(none)'],
+  ])}`;
+}
+
+function describeValues(
+  { inputs, outputs }: Pick<ExtractorInfo, 'inputs' | 'outputs'>,
+  used?: { input: string; output: string },
+): string {
+  const rows = (values: readonly ValueInfo[], use: string | undefined, mark: string) =>
+    facts(
+      values.map(({ name, type, dims }) => [
+        name,
+        `${type} [${dims.map((dim) => (dim === '' ? '?' : dim)).join(', ')}]${name === use ? mark : ''}`,
+      ]),
+    );
+  return `\ninputs\n${rows(inputs, used?.input, '  <- the tiles')}\noutputs\n${rows(outputs, used?.output, '  <- the features')}`;
+}
+
+const FROM: Record<ExtractorInfo['sources']['output'], string> = {
+  option: 'from the options',
+  metadata: "from the model's metadata",
+  model: 'found from the model',
+  default: 'by default',
+};
+
+function describeUsable(info: ExtractorInfo, bytes: number): string {
+  const { input, output, preprocess, runtime, sources } = info;
+  const { grid, layout, channels, numPrefixTokens } = output;
+  const side = (height: number, width: number) => `${height} x ${width}`;
+  const features =
+    layout === 'bnc'
+      ? `tokens (bnc): ${numPrefixTokens} prefix + ${side(grid.height, grid.width)} cells, ${channels} channels`
+      : `feature map (bchw): ${side(grid.height, grid.width)} cells, ${channels} channels`;
+  const from = sources.preprocess;
+  return `${describeFile(info.model, bytes)}${describeValues(info, { input: input.name, output: output.name })}
+use
+${facts([
+  ['tile size', `${side(input.tileSize.height, input.tileSize.width)} (height x width), ${FROM[sources.tileSize]}`],
+  ['tiles per call', input.fixedBatch === 0 ? 'any number' : String(input.fixedBatch)],
+  [
+    'output',
+    `${output.name}, ${sources.output === 'option' ? FROM.option : 'the first with a place for every cell of a tile'}`,
+  ],
+  ['of one tile', features],
+  ['prefix tokens', `${numPrefixTokens}, ${FROM[sources.numPrefixTokens]}`],
+])}
+preprocessing: value = (pixel * rescale - mean) / std
+${facts([
+  ['resize', `${preprocess.resize}, ${FROM[from.resize]}`],
+  ['rescale', `${preprocess.rescale}, ${FROM[from.rescale]}`],
+  ['mean', `${preprocess.mean.join(', ')}, ${FROM[from.mean]}`],
+  ['std', `${preprocess.std.join(', ')}, ${FROM[from.std]}`],
+  ['channel order', `${preprocess.channelOrder}, ${FROM[from.channelOrder]}`],
+])}
+runtime
+${facts([
+  ['ONNX Runtime', `${runtime.version}, ${runtime.path}${runtime.notice && `\n${runtime.notice}`}`],
+  ['device', info.device],
+])}`;
+}

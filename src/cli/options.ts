@@ -1,0 +1,201 @@
+// Options that several commands take, and how their texts become values. What the values may be is checked by the library;
+// here only what a text can mean.
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { defaultModel } from '../default-model.js';
+import {
+  DEFAULTS,
+  type ExtractorOptions,
+  type Fit,
+  type Layout,
+  RESIZE_MODES,
+  type ResizeMode,
+  type ScaleOptions,
+} from '../options.js';
+
+/** '1,2,3' */
+export function parseNumbers(text: string): number[] {
+  return text.split(',').map((part) => parseNumber(part));
+}
+
+function parseNumber(text: string): number {
+  // Number('') is 0 and Number('0x10') is 16: neither is meant.
+  if (!/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text))
+    throw new InvalidArgumentError(`'${text}' is not a number.`);
+  return Number(text);
+}
+
+function parseInteger(text: string): number {
+  if (!/^[+-]?\d+$/.test(text)) throw new InvalidArgumentError(`'${text}' is not a whole number.`);
+  return Number(text);
+}
+
+/** '224' or '336x448', height first. */
+function parseSize(text: string): number | [height: number, width: number] {
+  const [, height, width] = /^\s*(\d+)(?:x(\d+))?\s*$/i.exec(text) ?? [];
+  if (height === undefined)
+    throw new InvalidArgumentError(`'${text}' is not a size: write 224 for a square, 336x448 for height x width.`);
+  return width === undefined ? Number(height) : [Number(height), Number(width)];
+}
+
+/** '224,448' or '336x448,672x896' */
+export function parseSizes(text: string): (number | [height: number, width: number])[] {
+  return text.split(',').map(parseSize);
+}
+
+/** What commander makes of the options below. */
+export interface ModelFlags {
+  output?: string;
+  tileSize?: number | [height: number, width: number];
+  patchSize?: number;
+  prefixTokens?: number;
+  fit?: Fit;
+  resize?: ResizeMode;
+  mean?: number[];
+  std?: number[];
+  rescale?: number;
+  channelOrder?: 'rgb' | 'bgr';
+  background?: number[];
+  colorProfile?: 'ignore' | 'convert';
+  maxPixels?: number;
+  threads?: number;
+  runtimeLibrary?: string;
+}
+
+/** Which model. */
+export function addModelOption(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .addOption(
+      new Option('-m, --model <path>', 'an ONNX vision model').default(defaultModel, 'the embedded MobileNetV3'),
+    );
+}
+
+/** How the model is to be read. */
+export function addReadingOptions(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .option(
+      '--output <name>',
+      "which of the model's outputs (default: the first with a place for every cell; see 'manyscale inspect')",
+    )
+    .option(
+      '--tile-size <size>',
+      "the model's input size, if it leaves it open: 224, or 336x448 for height x width",
+      parseSize,
+    )
+    .option('--patch-size <pixels>', 'side of a patch, if tokens fit several grids', parseInteger)
+    .option(
+      '--prefix-tokens <n>',
+      'tokens that belong to no place, such as CLS (default: found from the model)',
+      parseInteger,
+    )
+    .option(
+      '--runtime-library <path>',
+      "absolute path of a libonnxruntime (default: MANYSCALE_RUNTIME_LIBRARY, else onnxruntime-node's)",
+    )
+    .option(
+      '--threads <n>',
+      'batches that run through the model at once (default: one per processor core)',
+      parseInteger,
+    );
+}
+
+/** How pixels become the model's input. */
+export function addImageOptions(command: Command): Command {
+  return command
+    .optionsGroup('Image:')
+    .addOption(
+      new Option(
+        '--fit <how>',
+        'stretch: the whole image, aspect ratio ignored; crop: its largest centred part of the right aspect',
+      )
+        .choices(['stretch', 'crop'])
+        .default(undefined, DEFAULTS.fit),
+    )
+    .addOption(new Option('--resize <mode>', "how to resize (default: the model's own)").choices([...RESIZE_MODES]))
+    .option(
+      '--mean <list>',
+      "subtracted after rescaling, one number per channel (default: the model's own)",
+      parseNumbers,
+    )
+    .option('--std <list>', "divided by, one number per channel (default: the model's own)", parseNumbers)
+    .option('--rescale <factor>', "multiplies pixels of 0 to 255 (default: the model's own)", parseNumber)
+    .addOption(
+      new Option('--channel-order <order>', "of the model's input (default: the model's own)").choices(['rgb', 'bgr']),
+    )
+    .option(
+      '--background <r,g,b>',
+      `under transparent pixels (default: ${DEFAULTS.background.join(',')})`,
+      parseNumbers,
+    )
+    .addOption(
+      new Option('--color-profile <what>', `embedded colour profiles (default: ${DEFAULTS.colorProfile})`).choices([
+        'ignore',
+        'convert',
+      ]),
+    )
+    .option('--max-pixels <n>', `refuse larger images (default: ${DEFAULTS.maxPixels})`, parseInteger);
+}
+
+/** What Extractor.load takes, of the flags that are given. */
+export function loadOptions(flags: ModelFlags): ExtractorOptions {
+  const preprocess = {
+    ...(flags.resize !== undefined && { resize: flags.resize }),
+    ...(flags.mean !== undefined && { mean: flags.mean }),
+    ...(flags.std !== undefined && { std: flags.std }),
+    ...(flags.rescale !== undefined && { rescale: flags.rescale }),
+    ...(flags.channelOrder !== undefined && { channelOrder: flags.channelOrder }),
+  };
+  return {
+    preprocess,
+    ...(flags.output !== undefined && { output: flags.output }),
+    ...(flags.tileSize !== undefined && { tileSize: flags.tileSize }),
+    ...(flags.patchSize !== undefined && { patchSize: flags.patchSize }),
+    ...(flags.prefixTokens !== undefined && { numPrefixTokens: flags.prefixTokens }),
+    ...(flags.fit !== undefined && { fit: flags.fit }),
+    // The library says what is wrong with a list of another length.
+    ...(flags.background !== undefined && {
+      background: flags.background as [red: number, green: number, blue: number],
+    }),
+    ...(flags.colorProfile !== undefined && { colorProfile: flags.colorProfile }),
+    ...(flags.maxPixels !== undefined && { maxPixels: flags.maxPixels }),
+    ...(flags.threads !== undefined && { threads: flags.threads }),
+    ...(flags.runtimeLibrary !== undefined && { runtimeLibrary: flags.runtimeLibrary }),
+  };
+}
+
+export interface ScaleFlags {
+  scales?: number[];
+  imageSizes?: (number | [height: number, width: number])[];
+  resizeOutputToIndex?: number;
+  outputShape?: Layout;
+}
+
+/** Which scales, and the grid of the result. `defaults`: what is used when neither scales nor sizes are given. */
+export function addScaleOptions(command: Command, defaults: readonly number[]): Command {
+  return command
+    .optionsGroup('Scales:')
+    .option('-s, --scales <list>', `relative to the model's tile size (default: ${defaults.join(',')})`, parseNumbers)
+    .addOption(
+      new Option(
+        '--image-sizes <list>',
+        'instead of scales: sizes in pixels, 224,448 or 336x448,672x896 (height x width)',
+      )
+        .argParser(parseSizes)
+        .conflicts('scales'),
+    )
+    .option(
+      '--resize-output-to-index <n>',
+      `whose grid the result has: 0 the first scale, -1 the last (default: ${DEFAULTS.resizeOutputToIndex})`,
+      parseInteger,
+    );
+}
+
+export function scaleOptions(flags: ScaleFlags, defaults: readonly number[]): ScaleOptions {
+  return {
+    ...(flags.imageSizes ? { imageSizes: flags.imageSizes } : { scales: flags.scales ?? defaults }),
+    ...(flags.resizeOutputToIndex !== undefined && { resizeOutputToIndex: flags.resizeOutputToIndex }),
+    ...(flags.outputShape !== undefined && { outputShape: flags.outputShape }),
+  };
+}
