@@ -34,7 +34,10 @@ describe('vector', () => {
   });
 
   test('sums in double precision', () => {
-    const many = features(new Array(1000).fill(0.1), [1000, 1], { grid: { height: 10, width: 100 }, numPrefixTokens: 0 });
+    const many = features(new Array(1000).fill(0.1), [1000, 1], {
+      grid: { height: 10, width: 100 },
+      numPrefixTokens: 0,
+    });
     expect(many.vector()[0]).toBe(Math.fround(0.1));
   });
 
@@ -42,7 +45,7 @@ describe('vector', () => {
     await expectCode(() => map.vector('cls'), 'ERR_INVALID_ARGUMENT', /no prefix tokens/);
     await expectCode(() => map.vector('max' as 'mean'), 'ERR_INVALID_ARGUMENT', /'mean' or 'cls' for vector/);
     const gone = features([1, 3, 2, 6], [2, 1, 2], { grid: { height: 1, width: 2 }, numPrefixTokens: 0 });
-    structuredClone(gone.tensor.data, { transfer: [(gone.tensor.data as Float32Array).buffer] });
+    structuredClone(gone.tensor.data, { transfer: [(gone.tensor.data as Float32Array<ArrayBuffer>).buffer] });
     await expectCode(() => gone.vector(), 'ERR_INVALID_ARGUMENT', /transferred away/);
   });
 });
@@ -85,7 +88,11 @@ describe('a float tensor', () => {
     const data = new Float32Array(6);
     structuredClone(data, { transfer: [data.buffer] });
     expect(isDetached(data)).toBe(true);
-    await expectCode(() => check({ type: 'float32', dims: [1, 2, 3], data }), 'ERR_INVALID_ARGUMENT', /transferred away/);
+    await expectCode(
+      () => check({ type: 'float32', dims: [1, 2, 3], data }),
+      'ERR_INVALID_ARGUMENT',
+      /transferred away/,
+    );
     expect(isDetached(new Float32Array())).toBe(false);
   });
 });
@@ -109,7 +116,11 @@ describe("a model's input", () => {
   });
 
   test.each<[string, NativeValueInfo[], RegExp]>([
-    ['a CLIP', [value('pixel_values', [-1, 3, 224, 224]), value('input_ids', [-1, 77], 'int64')], /needs 2: pixel_values float32 \[batch, 3, 224, 224\]; input_ids int64 \[batch, 77\]/],
+    [
+      'a CLIP',
+      [value('pixel_values', [-1, 3, 224, 224]), value('input_ids', [-1, 77], 'int64')],
+      /needs 2: pixel_values float32 \[batch, 3, 224, 224\]; input_ids int64 \[batch, 77\]/,
+    ],
     ['no input', [], /needs 0: none/],
     ['NHWC', [value('x', [-1, 224, 224, 3])], /NHWC is not supported/],
     ['NHWC of open size', [value('x', [-1, -1, -1, 3])], /NHWC is not supported/],
@@ -126,12 +137,21 @@ describe("a model's input", () => {
     const open = [value('x', [-1, 3, -1, -1])];
     await expectCode(() => chooseInput(open, undefined), 'ERR_INVALID_ARGUMENT', /tileSize .* open/);
     const fixed = [value('x', [-1, 3, 224, 224])];
-    await expectCode(() => chooseInput(fixed, { height: 96, width: 96 }), 'ERR_MODEL_SHAPE', /received 96 x 96; leave tileSize out/);
+    await expectCode(
+      () => chooseInput(fixed, { height: 96, width: 96 }),
+      'ERR_MODEL_SHAPE',
+      /received 96 x 96; leave tileSize out/,
+    );
   });
 });
 
 describe("a model's outputs", () => {
-  const outputs = [value('logits', [-1, 1000]), value('tokens', [-1, 197, 384]), value('mask', [-1, 1, 7, 7], 'bool'), value('open', [])];
+  const outputs = [
+    value('logits', [-1, 1000]),
+    value('tokens', [-1, 197, 384]),
+    value('mask', [-1, 1, 7, 7], 'bool'),
+    value('open', []),
+  ];
 
   test('that may have places, in order', () => {
     expect(candidateOutputs(outputs, undefined)).toEqual([1, 3]);
@@ -139,9 +159,17 @@ describe("a model's outputs", () => {
   });
 
   test('refuses others by name', async () => {
-    await expectCode(() => candidateOutputs(outputs, 'none'), 'ERR_INVALID_ARGUMENT', /'none'; the model has: logits float32 \[batch, 1000\]; tokens/);
+    await expectCode(
+      () => candidateOutputs(outputs, 'none'),
+      'ERR_INVALID_ARGUMENT',
+      /'none'; the model has: logits float32 \[batch, 1000\]; tokens/,
+    );
     await expectCode(() => candidateOutputs(outputs, 'logits'), 'ERR_MODEL_SHAPE', /received logits float32/);
-    await expectCode(() => candidateOutputs([value('logits', [-1, 9])], undefined), 'ERR_MODEL_SHAPE', /without its pooling/);
+    await expectCode(
+      () => candidateOutputs([value('logits', [-1, 9])], undefined),
+      'ERR_MODEL_SHAPE',
+      /without its pooling/,
+    );
   });
 });
 
@@ -163,7 +191,13 @@ describe("a model's preprocessing", () => {
       resize: 'pillow-bicubic',
       channelOrder: 'rgb',
     });
-    expect(sources).toEqual({ mean: 'metadata', std: 'metadata', rescale: 'option', resize: 'metadata', channelOrder: 'default' });
+    expect(sources).toEqual({
+      mean: 'metadata',
+      std: 'metadata',
+      rescale: 'option',
+      resize: 'metadata',
+      channelOrder: 'default',
+    });
   });
 
   test('all defaults', () => {
@@ -176,10 +210,15 @@ describe("a model's preprocessing", () => {
     });
   });
 
-  test.each<[Record<string, string>]>([[{ 'manyscale.mean': '1,,2' }], [{ 'manyscale.rescale': 'many' }], [{ 'manyscale.resize': 'best' }]])(
-    'refuses %o',
-    async (bad) => {
-      await expectCode(() => choosePreprocess({}, bad), 'ERR_MODEL_LOAD', /metadata manyscale\..*correct the model's metadata/);
-    },
-  );
+  test.each<[Record<string, string>]>([
+    [{ 'manyscale.mean': '1,,2' }],
+    [{ 'manyscale.rescale': 'many' }],
+    [{ 'manyscale.resize': 'best' }],
+  ])('refuses %o', async (bad) => {
+    await expectCode(
+      () => choosePreprocess({}, bad),
+      'ERR_MODEL_LOAD',
+      /metadata manyscale\..*correct the model's metadata/,
+    );
+  });
 });

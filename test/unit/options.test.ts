@@ -47,7 +47,11 @@ describe('scale options', () => {
     ['no tile', { maxSplitSize: 0 }, /for maxSplitSize but received 0/],
     ['half an index', { resizeOutputToIndex: 0.5 }, /integer .* for resizeOutputToIndex/],
     ['prefix below 0', { numPrefixTokens: -1 }, /integer of at least 0 for numPrefixTokens but received -1/],
-    ['another layout', { outputShape: 'nchw' }, /one of 'bnc', 'bchw' for outputShape but received 'nchw' of type string/],
+    [
+      'another layout',
+      { outputShape: 'nchw' },
+      /one of 'bnc', 'bchw' for outputShape but received 'nchw' of type string/,
+    ],
   ])('refuses %s', async (_, options, message) => {
     await expectCode(() => checkScaleOptions(options), 'ERR_INVALID_ARGUMENT', message);
   });
@@ -72,16 +76,31 @@ describe('preprocess', () => {
 
   test('defaults depend on the kind of pixels', () => {
     const filled = fillPreprocess({}, 'uint8', 3, black);
-    expect(filled).toEqual({ mean: [0], std: [1], rescale: 1 / 255, resize: 'torch-bicubic-antialias', bgr: false, background: black });
+    expect(filled).toEqual({
+      mean: [0],
+      std: [1],
+      rescale: 1 / 255,
+      resize: 'torch-bicubic-antialias',
+      bgr: false,
+      background: black,
+    });
     expect(fillPreprocess({}, 'float32', 7, black).resize).toBe('torch-bicubic');
   });
 
   test.each<[string, object, RegExp]>([
     ['a number as mean', { mean: 0.5 }, /array of numbers, one per channel, for preprocess.mean but received 0.5/],
     ['NaN', { mean: [0, Number.NaN, 0] }, /for preprocess.mean\[1\] but received NaN/],
-    ['a standard deviation of 0', { std: [1, 0, 1] }, /numbers other than 0 for preprocess.std but received \[1, 0, 1\]/],
+    [
+      'a standard deviation of 0',
+      { std: [1, 0, 1] },
+      /numbers other than 0 for preprocess.std but received \[1, 0, 1\]/,
+    ],
     ['infinity', { rescale: Number.POSITIVE_INFINITY }, /for preprocess.rescale/],
-    ['a mode of its own', { resize: 'bicubic' }, /one of 'torch-bicubic', .* for preprocess.resize but received 'bicubic'/],
+    [
+      'a mode of its own',
+      { resize: 'bicubic' },
+      /one of 'torch-bicubic', .* for preprocess.resize but received 'bicubic'/,
+    ],
     ['an order of its own', { channelOrder: 'RGB' }, /'rgb', 'bgr' for preprocess.channelOrder/],
   ])('refuses %s', async (_, options, message) => {
     await expectCode(() => checkPreprocess(options), 'ERR_INVALID_ARGUMENT', message);
@@ -158,7 +177,11 @@ describe("the Extractor's options", () => {
 
   test('options are an object', async () => {
     for (const value of [null, 1, 'fast', []]) {
-      await expectCode(() => checkExtractOptions(value), 'ERR_INVALID_ARGUMENT', /an object for the options of extract/);
+      await expectCode(
+        () => checkExtractOptions(value),
+        'ERR_INVALID_ARGUMENT',
+        /an object for the options of extract/,
+      );
     }
   });
 });

@@ -1,0 +1,145 @@
+// The public types, as programs use them: this file only has to compile. Lines after @ts-expect-error must not.
+import {
+  defaultModel,
+  type ErrorCode,
+  Extractor,
+  type ExtractorOptions,
+  type Features,
+  type ImageInput,
+  ManyscaleError,
+  multiscaleForward,
+  type Plan,
+  type Preprocess,
+  plan,
+  pool,
+  type RawImage,
+  type ScaleOptions,
+  split,
+  Tensor,
+} from 'manyscale';
+import * as ort from 'onnxruntime-node';
+import sharp from 'sharp';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(_: Equal<A, B>): void {}
+
+export async function whole(signal: AbortSignal): Promise<void> {
+  await using extractor = await Extractor.load(defaultModel, {
+    scales: [1, 2, 3],
+    tileSize: [224, 224],
+    preprocess: { mean: [0.5], resize: 'pillow-bicubic', channelOrder: 'bgr' },
+    device: 'auto',
+    background: [255, 255, 255],
+    fit: 'crop',
+    signal,
+  });
+  const features = await extractor.extract('photo.jpg', { scales: [1], fit: 'stretch', signal });
+  same<typeof features, Features>(true);
+  same<ReturnType<typeof features.vector>, Float32Array>(true);
+  features.vector('cls');
+  // @ts-expect-error no such vector
+  features.vector('max');
+  const [from, to]: readonly [number, number] = features.scales[0]?.channels ?? [0, 0];
+  const total: number = features.timings.total + from + to + features.grid.height + features.numPrefixTokens;
+  const tensor: Tensor = features.tensor;
+  const dims: readonly number[] = tensor.dims;
+
+  const planned = extractor.plan({ height: 480, width: 640 });
+  const asPlan: Plan = planned;
+  const grid: number = planned.grid.height + (planned.grids[0]?.width ?? 0) + total + (dims[0] ?? 0);
+  const tiles = await split(
+    { data: new Uint8Array(12), width: 2, height: 2, channels: 3 },
+    asPlan,
+    extractor.info.preprocess,
+  );
+  await pool(tiles, planned, { numPrefixTokens: grid, outputShape: 'bchw', resizeOutputToIndex: -1 });
+  // @ts-expect-error a plan is frozen
+  asPlan.image.height = 3;
+  // @ts-expect-error info is frozen
+  extractor.info.device = 'cuda';
+
+  for await (const result of extractor.extractMany(['a.png', Buffer.from('')], { ordered: false })) {
+    if ('error' in result) same<typeof result.error, ManyscaleError>(true);
+    else same<typeof result.features, Features>(true);
+  }
+  await extractor.dispose();
+}
+
+export async function anyModel(session: ort.InferenceSession, input: Tensor): Promise<Tensor> {
+  const options: ScaleOptions & { splitForward?: boolean; signal?: AbortSignal } = {
+    scales: [1, 2],
+    maxSplitSize: 224,
+  };
+  // With onnxruntime-node, whose tensors are the same.
+  const features = await multiscaleForward(
+    async (tiles) => {
+      const results = await session.run({ x: new ort.Tensor('float32', tiles.data as Float32Array, tiles.dims) });
+      return results['y'] as ort.Tensor;
+    },
+    input,
+    options,
+  );
+  same<typeof features, Tensor>(true);
+  // A plain object is a tensor too, and a model may be synchronous.
+  await multiscaleForward(
+    (tiles) => ({ type: 'float32', dims: [1, 4, 8], data: new Float32Array(tiles.dims[0] ?? 0) }),
+    input,
+    { imageSizes: [32, [64, 96]] },
+  );
+  // @ts-expect-error a model returns a tensor
+  await multiscaleForward(() => 1, input, options);
+  // @ts-expect-error scales are numbers
+  await multiscaleForward((tiles) => tiles, input, { scales: ['1'] });
+  return features;
+}
+
+export async function everyImage(): Promise<ImageInput[]> {
+  const raw: RawImage = { data: new Uint8Array(4), width: 1, height: 1, channels: 4, stride: 4 };
+  const decoded = await sharp('photo.jpg').raw().toBuffer({ resolveWithObject: true });
+  // @ts-expect-error images have 1, 3 or 4 channels
+  const two: RawImage = { data: new Uint8Array(2), width: 1, height: 1, channels: 2 };
+  const imageData = { data: new Uint8ClampedArray(4), width: 1, height: 1, colorSpace: 'srgb' };
+  return [
+    'a.jpg',
+    new URL('file:///a.jpg'),
+    new Blob([]),
+    new Uint8Array(),
+    Buffer.alloc(0),
+    new ArrayBuffer(0),
+    raw,
+    decoded,
+    imageData,
+    two,
+  ];
+}
+
+export function parts(): void {
+  const geometry = plan({ height: 224, width: 224 }, { scales: [1, 2], outputShape: 'bnc', numPrefixTokens: 1 });
+  same<typeof geometry, Plan>(true);
+  const tiles: number = geometry.scales.reduce(
+    (sum, { rows, columns, tileHeight, tileWidth }) => sum + rows * columns * tileHeight * tileWidth,
+    0,
+  );
+  // @ts-expect-error another layout
+  plan({ height: 224, width: tiles }, { scales: [1], outputShape: 'nchw' });
+  const preprocess: Preprocess = {
+    mean: [0, 0, 0],
+    std: [1, 1, 1],
+    rescale: 1 / 255,
+    resize: 'torch-area',
+    channelOrder: 'rgb',
+  };
+  const options: ExtractorOptions = {
+    preprocess,
+    output: 'feat',
+    dtype: 'float32',
+    preset: 'anyres',
+    maxTiles: 1,
+    overlap: 0.1,
+  };
+  // @ts-expect-error another mode
+  const wrong: Preprocess = { resize: 'lanczos' };
+  const error = new ManyscaleError('ERR_BUSY', 'busy', { cause: [options, wrong] });
+  same<typeof error.code, ErrorCode>(true);
+  new Tensor('float32', new Float32Array(1), [1]);
+}
