@@ -119,7 +119,7 @@ export function addImageOptions(command: Command): Command {
       "subtracted after rescaling, one number per channel (default: the model's own)",
       parseNumbers,
     )
-    .option('--std <list>', "divided by, one number per channel (default: the model's own)", parseNumbers)
+    .option('--std <list>', "divisors after that, one number per channel (default: the model's own)", parseNumbers)
     .option('--rescale <factor>', "multiplies pixels of 0 to 255 (default: the model's own)", parseNumber)
     .addOption(
       new Option('--channel-order <order>', "of the model's input (default: the model's own)").choices(['rgb', 'bgr']),

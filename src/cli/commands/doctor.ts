@@ -14,8 +14,8 @@ import { facts } from '../table.js';
 
 /** One thing that was looked at. */
 interface Check {
-  /** problem: something essential is missing or broken. note: works, but worth knowing. */
-  level: 'ok' | 'note' | 'problem';
+  /** problem: something essential is missing or broken. note: works, but worth knowing. skipped: needs what has a problem. */
+  level: 'ok' | 'note' | 'problem' | 'skipped';
   summary: string;
   remedy?: string;
   /** For people and programs; goes into the JSON as it is. */
@@ -23,6 +23,13 @@ interface Check {
 }
 
 type Checks = Record<string, Check>;
+
+interface Step {
+  name: string;
+  /** Steps that must have succeeded. */
+  needs?: readonly string[];
+  run: () => Check | Promise<Check>;
+}
 
 interface DoctorFlags {
   json?: boolean;
@@ -56,21 +63,22 @@ Examples:
 }
 
 async function doctor(flags: DoctorFlags, signal: AbortSignal): Promise<void> {
-  const steps: Record<string, () => Check | Promise<Check>> = {
-    manyscale: checkPackage,
-    system: checkSystem,
-    addon: checkAddon,
-    'instruction sets': checkKernels,
-    runtime: () => checkRuntime(flags.runtimeLibrary),
-    images: checkSharp,
-    model: checkModel,
-    trial: () => checkTrial(flags.runtimeLibrary, signal),
-  };
+  const steps: readonly Step[] = [
+    { name: 'manyscale', run: checkPackage },
+    { name: 'system', run: checkSystem },
+    { name: 'addon', run: checkAddon },
+    { name: 'instruction sets', needs: ['addon'], run: checkKernels },
+    { name: 'runtime', needs: ['addon'], run: () => checkRuntime(flags.runtimeLibrary) },
+    { name: 'images', run: checkSharp },
+    { name: 'model', run: checkModel },
+    { name: 'trial', needs: ['addon', 'runtime', 'model'], run: () => checkTrial(flags.runtimeLibrary, signal) },
+  ];
   const checks: Checks = {};
-  for (const [name, step] of Object.entries(steps)) {
+  for (const { name, needs = [], run } of steps) {
     signal.throwIfAborted();
+    const missing = needs.filter((need) => checks[need]?.level !== 'ok' && checks[need]?.level !== 'note');
     try {
-      checks[name] = await step();
+      checks[name] = missing.length > 0 ? { level: 'skipped', summary: `needs: ${missing.join(', ')}`, details: {} } : await run();
     } catch (error) {
       signal.throwIfAborted();
       checks[name] = failure(error);
@@ -117,16 +125,9 @@ function checkSystem(): Check {
 
 function checkAddon(): Check {
   const { loaded, tried } = addonReport();
-  const details = { loaded, tried: tried.filter(({ path }) => path !== loaded) };
-  if (!loaded) {
-    return {
-      level: 'problem',
-      summary: 'no native addon loads',
-      remedy: `build it (needs g++ 10 or newer and CMake 3.18 or newer): npm rebuild manyscale, or in a clone: npm run build:native`,
-      details,
-    };
-  }
-  return { level: 'ok', summary: loaded, details: { ...details, ...readBuildInfo() } };
+  const build = readBuildInfo();
+  const others = tried.filter(({ path }) => path !== loaded);
+  return { level: 'ok', summary: loaded ?? '', details: { ...build, tried: others } };
 }
 
 function checkKernels(): Check {
@@ -168,7 +169,7 @@ async function checkSharp(): Promise<Check> {
     return {
       level: 'ok',
       summary: `sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`,
-      details: { versions: sharp.versions },
+      details: {},
     };
   } catch (error) {
     const platform = `--os=${process.platform} --cpu=${process.arch}`;
@@ -207,13 +208,13 @@ async function checkTrial(runtimeLibrary: string | undefined, signal: AbortSigna
 }
 
 function describe(checks: Checks, ok: boolean): string {
-  const marks = { ok: 'ok     ', note: 'note   ', problem: 'PROBLEM' };
+  const marks = { ok: 'ok     ', note: 'note   ', problem: 'PROBLEM', skipped: 'skipped' };
   const text = Object.entries(checks).map(([name, { level, summary, remedy, details }]) => {
     const rows = Object.entries(details)
       .map(([key, value]): [string, string] => [key, show(value)])
       .filter(([, value]) => value !== '' && value !== summary);
     if (remedy) rows.push(['what to do', remedy]);
-    return `${marks[level]}  ${name}: ${summary}\n${rows.length > 0 ? facts(rows, 11) : ''}`;
+    return `${marks[level]}  ${name}: ${summary.replaceAll('\n', `\n${' '.repeat(11)}`)}\n${rows.length > 0 ? facts(rows, 11) : ''}`;
   });
   const problems = Object.values(checks).filter(({ level }) => level === 'problem').length;
   return `${text.join('')}\n${ok ? 'All that is essential works.' : `${problems} problem${problems === 1 ? '' : 's'} found.`}\n`;

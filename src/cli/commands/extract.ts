@@ -66,7 +66,7 @@ Examples:
   A folder, at three scales, one named tensor per image:
     $ manyscale extract photos/*.jpg --scales 1,2,3 -o photos.safetensors
 
-  The same detail as the largest scale has, from your own model:
+  Your own model, on the grid of the largest scale:
     $ manyscale extract photo.jpg --model vit.onnx --scales 1,3 --resize-output-to-index -1 -o photo.npy`,
     )
     .action((images: string[], flags: ExtractFlags) => extract(images, flags, signal));
