@@ -31,8 +31,8 @@ struct Runtime {
 
 struct Registry {
   std::mutex mutex;
-  std::map<std::string, Library*> libraries;               // by the path that was asked for
-  std::map<void*, std::unique_ptr<Runtime>> runtimes;      // by the dynamic loader's handle
+  std::map<std::string, Library*> libraries;           // by the path that was asked for
+  std::map<void*, std::unique_ptr<Runtime>> runtimes;  // by the dynamic loader's handle
 };
 
 Registry& registry() {
@@ -41,7 +41,9 @@ Registry& registry() {
 }
 
 [[noreturn]] void throw_unavailable(const std::string& path, const std::string& reason) {
-  throw Error(ErrorCode::kRuntimeUnavailable, "Expected an ONNX Runtime library (1." + std::to_string(ort::kOldestMinor) + " or newer) for '" + path + "' but received: " + reason + "; run 'npm install onnxruntime-node', or give the absolute path of a libonnxruntime.so.1 as runtimeLibrary");
+  throw Error(ErrorCode::kRuntimeUnavailable, "Expected an ONNX Runtime library (1." + std::to_string(ort::kOldestMinor) + " or newer) for '" + path +
+                                                  "' but received: " + reason +
+                                                  "; run 'npm install onnxruntime-node', or give the absolute path of a libonnxruntime.so.1 as runtimeLibrary");
 }
 
 bool same_file(const std::string& a, const std::string& b) {
@@ -111,7 +113,8 @@ struct Choice {
 Choice choose_resident(const std::string& path) {
   Choice choice;
   const std::vector<std::string> residents = resident_paths();
-  if (residents.empty() || std::any_of(residents.begin(), residents.end(), [&path](const std::string& resident) { return same_file(resident, path); })) return choice;
+  if (residents.empty() || std::any_of(residents.begin(), residents.end(), [&path](const std::string& resident) { return same_file(resident, path); }))
+    return choice;
   if (!file_contains(path, kEntry)) throw_unavailable(path, kNoEntry);  // a wrong path is told even when another copy serves
   for (const std::string& resident : residents) {
     std::string reason;
@@ -122,7 +125,8 @@ Choice choose_resident(const std::string& path) {
       choice.notice = "ONNX Runtime " + choice.runtime->version + " from '" + resident + "' was in the process already and is used instead of '" + path + "'";
       return choice;
     }
-    choice.notice = "ONNX Runtime from '" + resident + "' was in the process already and cannot be used (" + (handle ? reason : loader_error()) + "): '" + path + "' is loaded beside it";
+    choice.notice = "ONNX Runtime from '" + resident + "' was in the process already and cannot be used (" + (handle ? reason : loader_error()) + "): '" +
+                    path + "' is loaded beside it";
   }
   return choice;
 }
@@ -196,8 +200,10 @@ std::vector<std::string> Library::providers() const {
 std::map<std::string, std::string> Library::unavailable_providers() const {
   const ort::Api& api = *api_;
   std::map<std::string, std::string> reasons;
-  reasons["cuda"] = probe(api, ort::CudaOptions(api), api.CreateCUDAProviderOptions, api.UpdateCUDAProviderOptions, api.SessionOptionsAppendExecutionProvider_CUDA_V2);
-  reasons["tensorrt"] = probe(api, ort::TensorRtOptions(api), api.CreateTensorRTProviderOptions, api.UpdateTensorRTProviderOptions, api.SessionOptionsAppendExecutionProvider_TensorRT_V2);
+  reasons["cuda"] =
+      probe(api, ort::CudaOptions(api), api.CreateCUDAProviderOptions, api.UpdateCUDAProviderOptions, api.SessionOptionsAppendExecutionProvider_CUDA_V2);
+  reasons["tensorrt"] = probe(api, ort::TensorRtOptions(api), api.CreateTensorRTProviderOptions, api.UpdateTensorRTProviderOptions,
+                              api.SessionOptionsAppendExecutionProvider_TensorRT_V2);
   std::erase_if(reasons, [](const auto& entry) { return entry.second.empty(); });
   return reasons;
 }

@@ -43,7 +43,8 @@ std::string why_not_loadable(const std::string& path) {
   file.seekg(0, std::ios::end);
   const auto size = static_cast<uint64_t>(file.tellg());
   for (const Elf64_Phdr& segment : segments) {
-    if (!whole || segment.p_offset > size || segment.p_filesz > size - segment.p_offset) return "a library that was cut short (" + std::to_string(size) + " bytes)";
+    if (!whole || segment.p_offset > size || segment.p_filesz > size - segment.p_offset)
+      return "a library that was cut short (" + std::to_string(size) + " bytes)";
   }
   return "";
 }

@@ -12,22 +12,22 @@ namespace manyscale::runtime {
 namespace {
 
 // In the order of ONNXTensorElementDataType, which starts with "undefined".
-constexpr ElementType kElementTypes[] = {
-    ElementType::kOther,     ElementType::kFloat32, ElementType::kUint8,  ElementType::kInt8,    ElementType::kUint16,  ElementType::kInt16,
-    ElementType::kInt32,     ElementType::kInt64,   ElementType::kString, ElementType::kBool,    ElementType::kFloat16, ElementType::kFloat64,
-    ElementType::kUint32,    ElementType::kUint64,  ElementType::kComplex64, ElementType::kComplex128, ElementType::kBfloat16};
+constexpr ElementType kElementTypes[] = {ElementType::kOther,      ElementType::kFloat32, ElementType::kUint8,  ElementType::kInt8,   ElementType::kUint16,
+                                         ElementType::kInt16,      ElementType::kInt32,   ElementType::kInt64,  ElementType::kString, ElementType::kBool,
+                                         ElementType::kFloat16,    ElementType::kFloat64, ElementType::kUint32, ElementType::kUint64, ElementType::kComplex64,
+                                         ElementType::kComplex128, ElementType::kBfloat16};
 
-ElementType element_type(int onnx) {
-  return onnx >= 0 && static_cast<size_t>(onnx) < std::size(kElementTypes) ? kElementTypes[onnx] : ElementType::kOther;
-}
+ElementType element_type(int onnx) { return onnx >= 0 && static_cast<size_t>(onnx) < std::size(kElementTypes) ? kElementTypes[onnx] : ElementType::kOther; }
 
 // "[batch, 3, 224, 224]"
 std::string text(const std::vector<int64_t>& dims, const std::vector<std::string>& symbols = {}) {
   std::string result = "[";
   for (size_t i = 0; i < dims.size(); i++) {
     if (i > 0) result += ", ";
-    if (dims[i] >= 0) result += std::to_string(dims[i]);
-    else result += i < symbols.size() && !symbols[i].empty() ? symbols[i] : "any";
+    if (dims[i] >= 0)
+      result += std::to_string(dims[i]);
+    else
+      result += i < symbols.size() && !symbols[i].empty() ? symbols[i] : "any";
   }
   return result + "]";
 }
@@ -175,7 +175,8 @@ std::unique_ptr<Session> Session::State::load(Library& library, const Options& o
   check(api.AddSessionConfigEntry(session_options.get(), "session.intra_op.allow_spinning", "0"));
   check(api.AddSessionConfigEntry(session_options.get(), "session.inter_op.allow_spinning", "0"));
   check(api.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kDefaultMemory, state->cpu.out()));
-  ort::check(api, create(api, session_options.get(), state->session.out()), ErrorCode::kModelLoad, "an ONNX model that ONNX Runtime " + library.version() + " can load for " + what);
+  ort::check(api, create(api, session_options.get(), state->session.out()), ErrorCode::kModelLoad,
+             "an ONNX model that ONNX Runtime " + library.version() + " can load for " + what);
   state->inspect();
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
@@ -230,14 +231,16 @@ void Session::State::inspect_metadata(OrtAllocator* allocator) {
 
 void Session::State::check_input(size_t input, const std::vector<int64_t>& dims) const {
   if (input >= inputs.size()) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(inputs.size()) + " for the model's input but received " + std::to_string(input));
+    throw Error(ErrorCode::kInvalidArgument,
+                "Expected an index below " + std::to_string(inputs.size()) + " for the model's input but received " + std::to_string(input));
   }
   if (!agrees(inputs[input], dims)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
 }
 
 void Session::State::check_output_index(size_t output) const {
   if (output >= outputs.size()) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected an index below " + std::to_string(outputs.size()) + " for the model's output but received " + std::to_string(output));
+    throw Error(ErrorCode::kInvalidArgument,
+                "Expected an index below " + std::to_string(outputs.size()) + " for the model's output but received " + std::to_string(output));
   }
 }
 
@@ -254,12 +257,16 @@ void Session::State::check_output(size_t input, size_t output, const std::vector
 ort::Value Session::State::tensor(const float* data, const std::vector<int64_t>& dims) const {
   const int64_t bytes = checked_product("a batch", product(dims), sizeof(float));
   ort::Value value(api);
-  ort::check(api, api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<float*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), ort::kFloat, value.out()), ErrorCode::kModelRun, "memory that can be bound");
+  ort::check(
+      api,
+      api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<float*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), ort::kFloat, value.out()),
+      ErrorCode::kModelRun, "memory that can be bound");
   return value;
 }
 
 // One run; '' or the runtime's reason. Null `values` are made by the runtime and are then the caller's.
-std::string Session::State::execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values, RunControl* control) {
+std::string Session::State::execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values,
+                                    RunControl* control) {
   const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelRun, "a run's options to be accepted"); };
   ort::RunOptions options(api);  // new for every run: its flag to terminate cannot be trusted again once set
   check(api.CreateRunOptions(options.out()));
@@ -317,9 +324,10 @@ std::unique_ptr<Session> Session::from_file(Library& library, const std::string&
 }
 
 std::unique_ptr<Session> Session::from_bytes(Library& library, const void* data, size_t bytes, const Options& options) {
-  return State::load(library, options, std::to_string(bytes) + " bytes", [&](const ort::Api& api, const OrtSessionOptions* session_options, OrtSession** session) {
-    return api.CreateSessionFromArray(library.env(), data, bytes, session_options, session);
-  });
+  return State::load(library, options, std::to_string(bytes) + " bytes",
+                     [&](const ort::Api& api, const OrtSessionOptions* session_options, OrtSession** session) {
+                       return api.CreateSessionFromArray(library.env(), data, bytes, session_options, session);
+                     });
 }
 
 const Library& Session::library() const noexcept { return state_->library; }
@@ -329,7 +337,8 @@ const std::map<std::string, std::string>& Session::metadata() const noexcept { r
 const std::string& Session::producer() const noexcept { return state_->producer; }
 const std::string& Session::graph_name() const noexcept { return state_->graph_name; }
 
-void Session::run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims, RunControl* control) {
+void Session::run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims,
+                  RunControl* control) {
   State& state = *state_;
   state.check_input(input, dims);
   state.check_output(input, output, out_dims);
@@ -351,7 +360,8 @@ void Session::run(size_t input, const float* data, const std::vector<int64_t>& d
   std::memcpy(out, result, static_cast<size_t>(product(out_dims)) * sizeof(float));
 }
 
-std::vector<ValueInfo> Session::probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control) {
+std::vector<ValueInfo> Session::probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs,
+                                      RunControl* control) {
   state_->check_input(input, dims);
   for (const size_t output : outputs) state_->check_output_index(output);
   const std::vector<ort::Value> values = state_->run_unbound(input, state_->tensor(data, dims), outputs, control);

@@ -93,7 +93,8 @@ class Session {
   // `input` and `output` are indices into inputs() and outputs(). `control` may be null.
   // Error kModelShape: the input's or the output's shape differs from the one given (`out` is then undefined);
   // kCancelled; kOutOfMemory; kModelRun with the runtime's reason.
-  void run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims, RunControl* control);
+  void run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims,
+           RunControl* control);
 
   // Runs a batch and returns the real dims and types of the given outputs. Errors as run().
   std::vector<ValueInfo> probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control);
