@@ -25,6 +25,8 @@ const EXTRA_DIRECTIONS = 5;
 const MAX_ITERATIONS = 200;
 // Relative change of the variances found at which iterating stops; colours have 256 levels.
 const TOLERANCE = 2e-5;
+// A variance relative to the data's mean square: float32 has 24 bits.
+const NOISE = 1e-12;
 
 /** A linear congruential generator with Knuth's constants: any start that is not orthogonal to a component will do, but always the same. */
 function* startValues(): Generator<number, never> {
@@ -159,11 +161,17 @@ export function principalComponents(matrices: readonly Matrix[], count: number):
     if (converged) break;
   }
   const components = directions.slice(0, count);
-  for (const component of components) {
+  // What is left of rounding is no direction: a blank photo would come out in all colours.
+  const noise = NOISE * (totalVariance + dot(mean, mean));
+  for (const [k, component] of components.entries()) {
+    if ((variances[k] as number) <= noise) {
+      variances[k] = 0;
+      component.fill(0);
+    }
     const largest = component.reduce((best, value) => (Math.abs(value) > Math.abs(best) ? value : best), 0);
     if (largest < 0) for (let c = 0; c < channels; c++) component[c] = -(component[c] as number);
   }
-  return { mean, components, variances: variances.slice(0, count).map((value) => Math.max(0, value)), totalVariance };
+  return { mean, components, variances: variances.slice(0, count), totalVariance };
 }
 
 /** Scores [rows][count] of a matrix along the components, row-major. */

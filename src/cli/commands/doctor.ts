@@ -78,7 +78,8 @@ async function doctor(flags: DoctorFlags, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const missing = needs.filter((need) => checks[need]?.level !== 'ok' && checks[need]?.level !== 'note');
     try {
-      checks[name] = missing.length > 0 ? { level: 'skipped', summary: `needs: ${missing.join(', ')}`, details: {} } : await run();
+      checks[name] =
+        missing.length > 0 ? { level: 'skipped', summary: `needs: ${missing.join(', ')}`, details: {} } : await run();
     } catch (error) {
       signal.throwIfAborted();
       checks[name] = failure(error);
