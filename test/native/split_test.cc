@@ -1,0 +1,359 @@
+// split: the reference against the golden data, and the kernels in use (MANYSCALE_FORCE_ISA) against both.
+#include "ops/split/split.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "core/error.h"
+#include "core/isa.h"
+#include "device/cpu/cpu_backend.h"
+#include "npy.h"
+
+using namespace manyscale;
+using namespace manyscale::split;
+
+namespace {
+
+// 'torch-' modes, on the 0 .. 1 scale. Reference and kernels round float32 sums in another order than PyTorch.
+constexpr double kGoldenTolerance = 2e-6;
+// Kernels against the reference, as a share of the values' range; sums of many taps round more often.
+double kernel_tolerance(int64_t taps) { return 1e-6 + 1e-7 * std::sqrt(static_cast<double>(taps)); }
+
+enum class Path { kReference, kKernels };
+constexpr Path kPaths[] = {Path::kReference, Path::kKernels};
+const char* path_name(Path path) { return path == Path::kReference ? "reference" : kernel_isa(); }
+
+void make(Path path, const Params& params, const void* source, const std::vector<float*>& destinations) {
+  if (path == Path::kReference) return run_reference(params, source, destinations);
+  std::vector<Buffer> buffers;
+  for (float* destination : destinations) buffers.push_back(host_buffer(destination));
+  run(params, cpu::cpu_backend(), host_buffer(source), buffers);
+}
+
+std::vector<ResizeMode> modes_for(PixelType type) {
+  std::vector<ResizeMode> modes;
+  for (int i = 0; i < kResizeModeCount; i++) {
+    const auto mode = static_cast<ResizeMode>(i);
+    if (type == PixelType::kUint8 || !is_pillow(mode)) modes.push_back(mode);
+  }
+  return modes;
+}
+
+// A source of exactly its size, so that the address sanitizer sees a read beyond it.
+template <typename T>
+std::unique_ptr<T[]> random_elements(size_t count, std::mt19937& random) {
+  auto elements = std::make_unique<T[]>(count);
+  if constexpr (sizeof(T) == 1) {
+    // Flat areas and hard edges: extremes are where clipping and rounding go wrong.
+    const bool hard = random() % 3 == 0;
+    for (size_t i = 0; i < count; i++) elements[i] = static_cast<T>(hard ? (random() % 2) * 255 : random() % 256);
+  } else {
+    std::uniform_real_distribution<float> value(-1, 1);
+    for (size_t i = 0; i < count; i++) elements[i] = value(random);
+  }
+  return elements;
+}
+
+constexpr uint32_t kGuard = 0x7fc0dead;  // a NaN that no computation makes
+
+bool is_guard(float value) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits == kGuard;
+}
+
+std::unique_ptr<float[]> guarded(size_t count) {
+  auto values = std::make_unique<float[]>(count);
+  for (size_t i = 0; i < count; i++) std::memcpy(&values[i], &kGuard, sizeof kGuard);
+  return values;
+}
+
+struct Case {
+  Source source;
+  std::optional<Rectangle> crop;
+  Preprocess preprocess;
+  Plan plan;
+  std::string text;
+};
+
+Plan plan_of(Size image, const std::vector<Scale>& scales) { return {image, scales, 0}; }
+
+Scale scale_of(int64_t rows, int64_t columns, int64_t tile_height, int64_t tile_width) {
+  return {rows * tile_height, columns * tile_width, rows, columns, tile_height, tile_width};
+}
+
+// Runs the case on both paths with some of its tiles, in random order, in one buffer with gaps; compares what is there.
+void compare(const Case& c, std::mt19937& random) {
+  INFO(c.text);
+  const Source& s = c.source;
+  Params params = make_params(s, c.plan, c.crop, c.preprocess, make_tables(c.plan, c.crop, c.preprocess.resize));
+  std::vector<TileTarget> tiles = all_tiles(params, false);
+  std::shuffle(tiles.begin(), tiles.end(), random);
+  if (tiles.size() > 1) tiles.resize(1 + random() % tiles.size());
+  int64_t end = 0;
+  for (TileTarget& tile : tiles) {
+    tile.offset = end + static_cast<int64_t>(random() % 20);
+    end = tile.offset + params.tile_elements(static_cast<size_t>(tile.scale));
+  }
+  params.tiles = tiles;
+  const auto size = static_cast<size_t>(end);
+
+  const auto bytes = s.type == PixelType::kUint8 ? random_elements<uint8_t>(static_cast<size_t>(params.source.byte_size()), random) : nullptr;
+  const auto floats = s.type == PixelType::kFloat32 ? random_elements<float>(static_cast<size_t>(params.source.byte_size() / 4), random) : nullptr;
+  const void* const source = bytes ? static_cast<const void*>(bytes.get()) : floats.get();
+  const auto expected = guarded(size);
+  const auto received = guarded(size);
+  make(Path::kReference, params, source, std::vector<float*>(c.plan.scales.size(), expected.get()));
+  make(Path::kKernels, params, source, std::vector<float*>(c.plan.scales.size(), received.get()));
+
+  const double top = s.type == PixelType::kUint8 ? 255 : 1;
+  std::vector<double> tolerance(size, 0);
+  for (const TileTarget& tile : tiles) {
+    const auto scale = static_cast<size_t>(tile.scale);
+    const ScaleTables& tables = params.scales[scale];
+    const int64_t plane = params.tile_elements(scale) / params.channels;
+    for (int64_t i = 0; i < params.tile_elements(scale); i++) {
+      const auto channel = static_cast<size_t>(i / plane);
+      const double range = top * std::abs(static_cast<double>(params.multiply[channel]));
+      // A multiply-add rounds once where it is fused and twice where it is not.
+      const double normalise = (range + std::abs(static_cast<double>(params.add[channel]))) * 1.2e-7;
+      tolerance[static_cast<size_t>(tile.offset + i)] = normalise + (is_pillow(params.resize) ? 0 : range * kernel_tolerance(tables.x->taps + tables.y->taps));
+    }
+  }
+  for (size_t i = 0; i < size; i++) {
+    if (is_guard(expected[i])) {
+      if (!is_guard(received[i])) FAIL_CHECK("wrote ", received[i], " outside of its tiles at ", i, " of ", size);
+    } else if (!(std::abs(static_cast<double>(expected[i]) - static_cast<double>(received[i])) <= tolerance[i])) {
+      FAIL_CHECK("expected ", expected[i], " at ", i, " of ", size, " but received ", received[i], ", tolerance ", tolerance[i]);
+      return;
+    }
+  }
+}
+
+std::string describe(const Case& c) {
+  std::string text = std::string(resize_mode_name(c.preprocess.resize)) + (c.source.type == PixelType::kUint8 ? " uint8 " : " float ") + std::to_string(c.source.batch) + " x " +
+                     std::to_string(c.source.channels) + " x " + std::to_string(c.source.height) + " x " + std::to_string(c.source.width) + " stride " + std::to_string(c.source.row_stride);
+  if (c.crop) text += " crop " + to_string(Size{c.crop->height, c.crop->width}) + " at " + std::to_string(c.crop->top) + ", " + std::to_string(c.crop->left);
+  for (const Scale& scale : c.plan.scales) text += "; " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile());
+  return text;
+}
+
+Preprocess some_preprocess(ResizeMode mode, int64_t channels, std::mt19937& random) {
+  Preprocess p;
+  p.resize = mode;
+  p.bgr = channels == 3 && random() % 2;
+  p.background = {static_cast<uint8_t>(random()), static_cast<uint8_t>(random()), static_cast<uint8_t>(random())};
+  std::uniform_real_distribution<double> value(0.1, 1);
+  p.mean.clear();
+  p.std.clear();
+  for (int64_t c = 0; c < channels; c++) {
+    p.mean.push_back(value(random));
+    p.std.push_back(value(random));
+  }
+  return p;
+}
+
+}  // namespace
+
+TEST_CASE("split: the kernels are those of the instruction set in use") {
+  CHECK(std::string(kernel_isa()) == isa_name(active_isa()));
+  if (const char* forced = std::getenv("MANYSCALE_FORCE_ISA")) CHECK(std::string(kernel_isa()) == forced);
+}
+
+TEST_CASE("split: golden data of PyTorch and Pillow") {
+  const std::filesystem::path folder = std::filesystem::path(MANYSCALE_SOURCE_DIR) / "test/golden/resize";
+  int cases = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const npy::Array input = npy::read((entry.path() / "input.npy").string());
+    const auto bytes = input.as<uint8_t>();
+    const Size image{input.shape[0], input.shape[1]};
+    for (ResizeMode mode : modes_for(PixelType::kUint8)) {
+      const npy::Array output = npy::read((entry.path() / (std::string(resize_mode_name(mode)) + ".npy")).string());
+      const int64_t height = output.shape[0], width = output.shape[1];
+      const Plan plan = plan_of(image, {scale_of(1, 1, height, width)});
+      const auto area = static_cast<size_t>(height * width);
+      for (PixelType type : {PixelType::kUint8, PixelType::kFloat32}) {
+        if (type == PixelType::kFloat32 && is_pillow(mode)) continue;
+        Preprocess preprocess;
+        preprocess.resize = mode;
+        preprocess.rescale = is_pillow(mode) || type == PixelType::kFloat32 ? 1 : 1.0 / 255;
+        Params params = make_params({type, 1, 3, image.height, image.width, 0}, plan, std::nullopt, preprocess, make_tables(plan, std::nullopt, mode));
+        params.tiles = all_tiles(params, false);
+        std::vector<float> floats(bytes.size());
+        for (size_t i = 0; i < floats.size(); i++) floats[i % 3 * (floats.size() / 3) + i / 3] = static_cast<float>(bytes[i]) / 255.0F;
+        for (Path path : kPaths) {
+          INFO(entry.path().filename().string(), " ", resize_mode_name(mode), " ", path_name(path), type == PixelType::kUint8 ? " uint8" : " float");
+          std::vector<float> result(area * 3);
+          make(path, params, type == PixelType::kUint8 ? static_cast<const void*>(bytes.data()) : floats.data(), {result.data()});
+          double worst = 0;
+          for (size_t i = 0; i < area; i++) {
+            for (size_t c = 0; c < 3; c++) {
+              const double expected = is_pillow(mode) ? static_cast<unsigned char>(output.bytes[i * 3 + c]) : static_cast<double>(output.as<float>()[i * 3 + c]);
+              worst = std::max(worst, std::abs(expected - static_cast<double>(result[c * area + i])));
+            }
+          }
+          CHECK(worst <= (is_pillow(mode) ? 0 : kGoldenTolerance));
+          cases++;
+        }
+      }
+    }
+  }
+  CHECK(cases >= 9 * (9 + 5) * 2);
+}
+
+TEST_CASE("split: kernels equal the reference at odd shapes") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed ", seed);
+  std::mt19937 random(seed);
+  const auto between = [&](int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
+  const int64_t sides[] = {1, 2, 3, 5, 7, 11, 13, 16, 17, 31, 32, 33, 47, 61, 64, 67, 97, 101, 127, 131};
+  const auto side = [&] { return sides[random() % std::size(sides)]; };
+  for (PixelType type : {PixelType::kUint8, PixelType::kFloat32}) {
+    for (ResizeMode mode : modes_for(type)) {
+      for (int i = 0; i < 24; i++) {
+        Case c;
+        c.source.type = type;
+        c.source.height = side();
+        c.source.width = side();
+        if (type == PixelType::kUint8) {
+          c.source.channels = i % 3 == 0 ? 3 : i % 3 == 1 ? 1 : 4;
+          c.source.row_stride = c.source.width * c.source.channels + (random() % 2 ? between(1, 40) : 0);
+        } else {
+          c.source.batch = between(1, 5);
+          c.source.channels = between(1, 5);
+        }
+        if (random() % 2) {
+          const int64_t height = between(1, c.source.height), width = between(1, c.source.width);
+          c.crop = Rectangle{between(0, c.source.height - height), between(0, c.source.width - width), height, width};
+        }
+        c.preprocess = some_preprocess(mode, type == PixelType::kUint8 ? 3 : c.source.channels, random);
+        std::vector<Scale> scales;
+        for (int64_t n = between(1, 3); n > 0; n--) scales.push_back(scale_of(between(1, 3), between(1, 3), between(1, 50), between(1, 50)));
+        // Sizes that stay, on one axis or both, are copies.
+        if (random() % 4 == 0) scales.push_back(scale_of(1, 1, c.crop ? c.crop->height : c.source.height, random() % 2 ? between(1, 50) : c.crop ? c.crop->width : c.source.width));
+        c.plan = plan_of({c.source.height, c.source.width}, scales);
+        c.text = describe(c);
+        compare(c, random);
+      }
+    }
+  }
+}
+
+TEST_CASE("split: kernels equal the reference at extreme shapes") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed ", seed);
+  std::mt19937 random(seed);
+  struct Shape {
+    Size image;
+    Scale scale;
+  };
+  const Shape shapes[] = {
+      {{30000, 1}, scale_of(1, 1, 7, 3)},     {{1, 30000}, scale_of(1, 1, 3, 7)},       {{30000, 1}, scale_of(2, 1, 1009, 1)}, {{1, 30000}, scale_of(1, 2, 1, 1009)},
+      {{1, 1}, scale_of(2, 3, 33, 17)},       {{2, 2}, scale_of(1, 1, 200, 300)},       {{700, 900}, scale_of(1, 1, 3, 2)},    {{601, 1201}, scale_of(2, 2, 56, 64)},
+      {{1344, 1344}, scale_of(1, 1, 64, 64)}, {{257, 4099}, scale_of(1, 5, 224, 224)},
+  };
+  for (PixelType type : {PixelType::kUint8, PixelType::kFloat32}) {
+    for (ResizeMode mode : modes_for(type)) {
+      for (const Shape& shape : shapes) {
+        Case c;
+        c.source = {type, 1, type == PixelType::kFloat32 ? 1 : random() % 3 == 0 ? 4 : random() % 2 ? 3 : 1, shape.image.height, shape.image.width, 0};
+        c.preprocess = some_preprocess(mode, type == PixelType::kUint8 ? 3 : 1, random);
+        c.plan = plan_of(shape.image, {shape.scale});
+        c.text = describe(c);
+        compare(c, random);
+      }
+    }
+  }
+}
+
+TEST_CASE("split: a tile does not depend on the tiles that are made with it") {
+  std::mt19937 random(7);
+  const Plan plan = plan_of({301, 403}, {scale_of(1, 1, 56, 56), scale_of(2, 2, 56, 56), scale_of(3, 4, 56, 56)});
+  const auto bytes = random_elements<uint8_t>(301 * 403 * 3, random);
+  for (ResizeMode mode : modes_for(PixelType::kUint8)) {
+    INFO(resize_mode_name(mode));
+    Preprocess preprocess;
+    preprocess.resize = mode;
+    Params params = make_params({PixelType::kUint8, 1, 3, 301, 403, 0}, plan, std::nullopt, preprocess, make_tables(plan, std::nullopt, mode));
+    params.tiles = all_tiles(params, true);
+    const std::vector<TileTarget> tiles = params.tiles;
+    const auto elements = static_cast<size_t>(params.tile_elements(0));
+    std::vector<float> together(elements * tiles.size());
+    make(Path::kKernels, params, bytes.get(), std::vector<float*>(3, together.data()));
+    std::vector<float> alone(elements);
+    for (const TileTarget& tile : tiles) {
+      params.tiles = {tile};
+      params.tiles[0].offset = 0;
+      make(Path::kKernels, params, bytes.get(), std::vector<float*>(3, alone.data()));
+      CHECK(std::memcmp(alone.data(), together.data() + tile.offset, elements * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("split: grey is replicated, channels are reversed, transparency is composed once") {
+  const Plan plan = plan_of({1, 2}, {scale_of(1, 1, 1, 2)});
+  const auto pixels = [&](int64_t channels, const std::vector<uint8_t>& bytes, bool bgr, ResizeMode mode, Path path) {
+    Preprocess preprocess;
+    preprocess.rescale = 1;
+    preprocess.bgr = bgr;
+    preprocess.background = {10, 20, 30};
+    preprocess.resize = mode;
+    Params params = make_params({PixelType::kUint8, 1, channels, 1, 2, 0}, plan, std::nullopt, preprocess, make_tables(plan, std::nullopt, mode));
+    params.tiles = all_tiles(params, true);
+    std::vector<float> result(6);
+    make(path, params, bytes.data(), {result.data()});
+    return result;
+  };
+  for (ResizeMode mode : modes_for(PixelType::kUint8)) {
+    for (Path path : kPaths) {
+      INFO(resize_mode_name(mode), " ", path_name(path));
+      CHECK(pixels(1, {5, 200}, false, mode, path) == std::vector<float>{5, 200, 5, 200, 5, 200});
+      CHECK(pixels(3, {1, 2, 3, 4, 5, 6}, false, mode, path) == std::vector<float>{1, 4, 2, 5, 3, 6});
+      CHECK(pixels(3, {1, 2, 3, 4, 5, 6}, true, mode, path) == std::vector<float>{3, 6, 2, 5, 1, 4});
+      // Transparent pixels are the background; at alpha 51 (a fifth) 10 and 200 give 8 + 40.
+      CHECK(pixels(4, {1, 2, 3, 0, 200, 5, 6, 51}, false, mode, path) == std::vector<float>{10, 48, 20, 17, 30, 25});
+    }
+  }
+}
+
+TEST_CASE("split: every colour, ground and transparency is composed as the reference does") {
+  std::vector<uint8_t> bytes;
+  for (int alpha = 0; alpha < 256; alpha++) {
+    for (int pixel = 0; pixel < 256; pixel++) {
+      for (int c = 0; c < 3; c++) bytes.push_back(static_cast<uint8_t>(pixel));
+      bytes.push_back(static_cast<uint8_t>(alpha));
+    }
+  }
+  const Plan plan = plan_of({256, 256}, {scale_of(1, 1, 256, 256)});
+  for (ResizeMode mode : {ResizeMode::kTorchBicubic, ResizeMode::kPillowBicubic}) {
+    for (int ground = 0; ground < 256; ground += 3) {
+      Preprocess preprocess;
+      preprocess.rescale = 1;
+      preprocess.resize = mode;
+      preprocess.background = {static_cast<uint8_t>(ground), static_cast<uint8_t>(ground + 1), static_cast<uint8_t>(std::min(ground + 2, 255))};
+      Params params = make_params({PixelType::kUint8, 1, 4, 256, 256, 0}, plan, std::nullopt, preprocess, make_tables(plan, std::nullopt, mode));
+      params.tiles = all_tiles(params, true);
+      std::vector<float> expected(256 * 256 * 3), received(expected.size());
+      make(Path::kReference, params, bytes.data(), {expected.data()});
+      make(Path::kKernels, params, bytes.data(), {received.data()});
+      CHECK(expected == received);
+    }
+  }
+}
+
+TEST_CASE("split: no tiles are no work") {
+  const Plan plan = plan_of({4, 4}, {scale_of(1, 1, 2, 2)});
+  const Params params = make_params({PixelType::kUint8, 1, 3, 4, 4, 0}, plan, std::nullopt, {}, make_tables(plan, std::nullopt, ResizeMode::kTorchBicubicAntialias));
+  const std::vector<uint8_t> bytes(48);
+  const auto guards = guarded(12);
+  make(Path::kKernels, params, bytes.data(), {guards.get()});
+  CHECK(std::all_of(guards.get(), guards.get() + 12, is_guard));
+}
