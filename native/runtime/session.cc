@@ -271,16 +271,14 @@ std::string Session::State::execute(size_t input, const ort::Value& value, const
   ort::RunOptions options(api);  // new for every run: its flag to terminate cannot be trusted again once set
   check(api.CreateRunOptions(options.out()));
   check(api.RunOptionsSetRunLogSeverityLevel(options.get(), ort::kLogFatal));
+  const ActiveRun active(control, api, options.get());
   const bool shrinking = shrink.exchange(false);
   if (shrinking) check(api.AddRunConfigEntry(options.get(), "memory.enable_memory_arena_shrinkage", "cpu:0"));
 
   const char* input_name = inputs[input].name.c_str();
   const OrtValue* input_value = value.get();
-  std::string reason;
-  {
-    const ActiveRun active(control, api, options.get());
-    reason = ort::message_of(api, api.Run(session.get(), options.get(), &input_name, &input_value, 1, names.data(), names.size(), values.data()));
-  }
+  const std::string reason =
+      ort::message_of(api, api.Run(session.get(), options.get(), &input_name, &input_value, 1, names.data(), names.size(), values.data()));
   if (!reason.empty()) {
     if (shrinking) shrink = true;
     ActiveRun::throw_if_cancelled(control);  // the runtime has no code for it
