@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ManyscaleError } from '../errors.js';
+import { version } from '../version.js';
 import type { Addon } from './addon.js';
 
 /** Which C library this process runs on, and its version where it says one. */
@@ -82,7 +83,7 @@ export function detectLibc(): Libc {
  * @returns the addon, if one loaded, and what was tried. Does not throw.
  */
 export function searchAddon(search: AddonSearch): { addon?: Addon; report: AddonReport } {
-  const { root, version, override, platform, arch, libc } = search;
+  const { root, override, platform, arch, libc } = search;
   const require = createRequire(import.meta.url);
   const tried: AddonAttempt[] = [];
   const report: AddonReport = { tried, platform, arch, libc };
@@ -98,7 +99,9 @@ export function searchAddon(search: AddonSearch): { addon?: Addon; report: Addon
         return refuse(path, 'it is a Node.js addon, but not that of manyscale');
       }
       const built = addon.buildInfo().version;
-      if (built !== version) return refuse(path, `it is of version ${built}, this package of version ${version}`);
+      if (built !== search.version) {
+        return refuse(path, `it is of version ${built}, this package of version ${search.version}`);
+      }
       tried.push({ path, ok: true });
       report.loaded = path;
       return addon as Addon;
@@ -152,7 +155,6 @@ export function addonError(report: AddonReport, root: string): ManyscaleError {
 
 // Both src/native (tests) and dist/native stand two folders below the package's root.
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
-const manifest = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 // One search per thread: worker threads have their own module instances, and the addon keeps its state per environment.
 let result: { addon?: Addon; report: AddonReport } | undefined;
@@ -160,7 +162,7 @@ let result: { addon?: Addon; report: AddonReport } | undefined;
 function search(): { addon?: Addon; report: AddonReport } {
   result ??= searchAddon({
     root: packageRoot,
-    version: manifest.version,
+    version,
     override: process.env['MANYSCALE_ADDON'],
     platform: process.platform,
     arch: process.arch,
