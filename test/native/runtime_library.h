@@ -1,5 +1,5 @@
 // The ONNX Runtime that the tests use: MANYSCALE_TEST_RUNTIME or onnxruntime-node's. Without either the tests that need it are
-// skipped, unless MANYSCALE_REQUIRE_RUNTIME=1 makes that a failure.
+// skipped (as they are when MANYSCALE_TEST_RUNTIME is 'none'), unless MANYSCALE_REQUIRE_RUNTIME=1 makes that a failure.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -10,7 +10,7 @@
 
 // Its path, or '' where there is none.
 inline std::string test_runtime_path() {
-  if (const char* path = std::getenv("MANYSCALE_TEST_RUNTIME"); path && *path) return path;
+  if (const char* path = std::getenv("MANYSCALE_TEST_RUNTIME"); path && *path) return std::string(path) == "none" ? "" : path;
 #if defined(__aarch64__)
   const std::string architecture = "arm64";
 #else
