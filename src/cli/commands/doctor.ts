@@ -203,7 +203,7 @@ async function checkTrial(runtimeLibrary: string | undefined, signal: AbortSigna
   const { tensor, timings } = await extractor.extract({ data, height, width, channels: 3 }, { signal });
   const values = tensor.data as Float32Array;
   const finite = values.every(Number.isFinite);
-  const details = { shape: tensor.dims, milliseconds: timings.total };
+  const details = { shape: tensor.dims, milliseconds: Math.round(timings.total) };
   if (!finite) return { level: 'problem', summary: 'the features of a made-up image are not finite numbers', details };
   return { level: 'ok', summary: `features of ${tensor.dims.join(' x ')} in ${Math.round(timings.total)} ms`, details };
 }
@@ -212,7 +212,7 @@ function describe(checks: Checks, ok: boolean): string {
   const marks = { ok: 'ok     ', note: 'note   ', problem: 'PROBLEM', skipped: 'skipped' };
   const text = Object.entries(checks).map(([name, { level, summary, remedy, details }]) => {
     const rows = Object.entries(details)
-      .map(([key, value]): [string, string] => [key, show(value)])
+      .map(([key, value]): [string, string] => [LABELS[key] ?? key, show(value)])
       .filter(([, value]) => value !== '' && value !== summary);
     if (remedy) rows.push(['what to do', remedy]);
     return `${marks[level]}  ${name}: ${summary.replaceAll('\n', `\n${' '.repeat(11)}`)}\n${rows.length > 0 ? facts(rows, 11) : ''}`;
@@ -220,6 +220,16 @@ function describe(checks: Checks, ok: boolean): string {
   const problems = Object.values(checks).filter(({ level }) => level === 'problem').length;
   return `${text.join('')}\n${ok ? 'All that is essential works.' : `${problems} problem${problems === 1 ? '' : 's'} found.`}\n`;
 }
+
+/** What the names of details mean to a person; the others speak for themselves. */
+const LABELS: Readonly<Record<string, string>> = {
+  isas: 'instruction sets',
+  inUse: 'in use',
+  from: 'named by',
+  providers: 'compiled in',
+  unavailable: 'do not work',
+  tried: 'also tried',
+};
 
 /** Lists and small objects as text of one line per entry. */
 function show(value: unknown): string {
@@ -232,6 +242,6 @@ function show(value: unknown): string {
   if (typeof value !== 'object') return String(value);
   if ('path' in value && 'error' in value) return `${String(value.path)}: ${String(value.error)}`;
   return Object.entries(value)
-    .map(([key, entry]) => `${key} ${String(entry)}`)
+    .map(([key, entry]) => `${key}: ${String(entry)}`)
     .join('\n');
 }

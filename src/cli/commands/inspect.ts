@@ -81,12 +81,16 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'ERR_MODEL_LOAD',
 ]);
 
+/** By characters, not by halves of them. */
+function shorten(text: string): string {
+  const characters = [...text];
+  return characters.length > 100 ? `${characters.slice(0, 97).join('')}...` : text;
+}
+
 const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
 
 function describeFile({ path, name, producer, metadata }: ExtractorInfo['model'], bytes: number): string {
-  const entries = Object.entries(metadata).map(
-    ([key, value]) => `${key} = ${value.length > 100 ? `${value.slice(0, 97)}...` : value}`,
-  );
+  const entries = Object.entries(metadata).map(([key, value]) => `${key} = ${shorten(value)}`);
   return `model\n${facts([
     ['file', `${path} (${(bytes / 1e6).toFixed(1)} MB)`],
     ['graph', name || '(no name)'],

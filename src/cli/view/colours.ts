@@ -1,6 +1,6 @@
 // Features as colours: their first three principal components as red, green and blue.
 
-import { type Matrix, type PrincipalComponents, principalComponents, scoresOf } from '../pca.js';
+import { type Matrix, type PrincipalComponents, principalComponents, scoresOf, symmetricEigen } from '../pca.js';
 
 /** One feature vector per cell of a grid, row by row. */
 export interface FeatureGrid extends Matrix {
@@ -22,6 +22,7 @@ export interface Colouring {
 }
 
 const COMPONENTS = 3;
+const AXES = [0, 1, 2] as const;
 // The scores between these percentiles spread over all levels of a colour; a few extreme cells would else darken all others.
 const PERCENTILES = [0.01, 0.99] as const;
 
@@ -92,34 +93,63 @@ function correlation(of: Scored, a: number, to: Scored, b: number): number {
   return spread > 0 ? (sumXY - (sumX * sumY) / cells) / Math.sqrt(spread) : 0;
 }
 
-const ORDERS = [
-  [0, 1, 2],
-  [0, 2, 1],
-  [1, 0, 2],
-  [1, 2, 0],
-  [2, 0, 1],
-  [2, 1, 0],
-] as const;
+/** Mean and standard deviation of each component of a grid. */
+function momentsOf({ scores, height, width }: Scored): { mean: number; deviation: number }[] {
+  const cells = height * width;
+  return AXES.map((component) => {
+    let [sum, squares] = [0, 0];
+    for (let i = component; i < scores.length; i += COMPONENTS) {
+      const score = scores[i] as number;
+      sum += score;
+      squares += score * score;
+    }
+    const mean = sum / cells;
+    return { mean, deviation: Math.sqrt(Math.max(0, squares / cells - mean * mean)) };
+  });
+}
 
 /**
- * Gives the components of `grids` the order and signs in which the first of them looks most like `reference`: components have
- * neither of their own, and two panels whose colours were swapped would look different where they agree.
+ * Turns `grids` in the space of their components so that the first of them looks most like `reference`: components have no order
+ * and no signs of their own, and panels whose colours were turned against each other would look different where they agree.
+ * (The orthogonal Procrustes problem: Golub and Van Loan, Matrix Computations, section 6.4.)
  */
 function align(grids: readonly Scored[], reference: Scored): Scored[] {
   const first = grids[0] as Scored;
-  const table = ORDERS[0].map((to) => ORDERS[0].map((from) => correlation(first, from, reference, to)));
-  const correlationOf = (to: number, from: number) => (table[to] as number[])[from] as number;
-  const likeness = (order: readonly number[]) =>
-    order.reduce((sum, from, to) => sum + Math.abs(correlationOf(to, from)), 0);
-  const best = ORDERS.reduce((a, b) => (likeness(b) > likeness(a) ? b : a));
-  const signs = best.map((from, to) => (correlationOf(to, from) < 0 ? -1 : 1));
+  const table = AXES.map((from) => AXES.map((to) => correlation(first, from, reference, to)));
+  const rotation = nearestRotation(table);
+  const moments = momentsOf(first);
   return grids.map((grid) => ({
     ...grid,
     scores: grid.scores.map((_, index) => {
       const to = index % COMPONENTS;
-      return (signs[to] as number) * (grid.scores[index - to + (best[to] as number)] as number);
+      return AXES.reduce<number>((sum, from) => {
+        const { mean, deviation } = moments[from] as { mean: number; deviation: number };
+        const value = deviation > 0 ? ((grid.scores[index - to + from] as number) - mean) / deviation : 0;
+        return sum + value * ((rotation[from] as number[])[to] as number);
+      }, 0);
     }),
   }));
+}
+
+/** The orthogonal matrix nearest to a square one: M (M^T M)^(-1/2). */
+function nearestRotation(matrix: readonly (readonly number[])[]): number[][] {
+  // What correlates with nothing stays as it is, instead of being divided by zero.
+  const m = matrix.map((row, i) => row.map((value, j) => value + (i === j ? 1e-6 : 0)));
+  const at = (i: number, j: number) => (m[i] as number[])[j] as number;
+  const gram = AXES.map((i) => AXES.map((j) => AXES.reduce<number>((sum, k) => sum + at(k, i) * at(k, j), 0)));
+  const { values, vectors } = symmetricEigen(gram);
+  const root = AXES.map((i) =>
+    AXES.map((j) =>
+      vectors.reduce(
+        (sum, vector, k) =>
+          sum + ((vector[i] as number) * (vector[j] as number)) / Math.sqrt(Math.max(values[k] as number, 1e-18)),
+        0,
+      ),
+    ),
+  );
+  return AXES.map((i) =>
+    AXES.map((j) => AXES.reduce<number>((sum, k) => sum + at(i, k) * ((root[k] as number[])[j] as number), 0)),
+  );
 }
 
 function explainedBy({ variances, totalVariance }: PrincipalComponents): number {
@@ -128,8 +158,7 @@ function explainedBy({ variances, totalVariance }: PrincipalComponents): number 
 
 /**
  * Colours for the features of each scale alone and for the joined features. All scales' features come from one model and so share one
- * basis: the same colour means similar features. The joined features have their own basis, brought into an order in which
- * colours mean about the same.
+ * basis: the same colour means similar features. The joined features have their own basis, turned so that colours mean about the same.
  */
 export function colourFeatures(
   alone: readonly FeatureGrid[],

@@ -263,7 +263,7 @@ export async function drawView(view: View): Promise<Buffer> {
     legend,
     `Row 2: one basis for all scales, so that colours compare; it shows ${percent(alone.explained)} of the variance. ` +
       `Larger scales place things more exactly.`,
-    `Row 3: a basis of its own, which shows ${percent(joined.explained)}. Every scale is brought to one grid: this is what extract writes. ` +
+    `Row 3: a basis of its own, turned to match; it shows ${percent(joined.explained)}. Every scale is brought to one grid: this is what extract writes. ` +
       `A cell knows its surroundings from the small scales and its detail from the large ones.`,
   ];
   // Beside the joined features where there is room, else below.

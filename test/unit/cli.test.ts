@@ -1,0 +1,392 @@
+// The command line from outside, in child processes, as users run it.
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultModel, Extractor } from '../../src/index.js';
+import { readFloat32 } from '../helpers/npy.js';
+import { photo, repository, vitModel } from '../helpers/paths.js';
+import { expectExit, type Finished, type RunOptions, run } from '../helpers/process.js';
+import { readSafetensors } from '../helpers/safetensors.js';
+
+const main = join(repository, 'dist', 'cli', 'main.js');
+const folder = mkdtempSync(join(tmpdir(), 'manyscale-cli-'));
+const file = (name: string) => join(folder, name);
+const temple = photo('temple.jpg');
+const astronaut = photo('astronaut.png');
+
+function manyscale(args: readonly string[], options?: RunOptions): Promise<Finished> {
+  return run(process.execPath, [main, ...args], options);
+}
+
+/** One line on stderr, 'manyscale: ... [CODE]', nothing on stdout, no stack. */
+function expectFailure(child: Finished, exitCode: number, message: RegExp): void {
+  expectExit(child, exitCode);
+  expect(child.stdout).toBe('');
+  expect(child.stderr).toMatch(message);
+  expect(child.stderr).toMatch(/^manyscale: .* \[ERR_[A-Z_]+\]\n$/s);
+  expect(child.stderr).not.toMatch(/^\s+at /m);
+}
+
+beforeAll(() => {
+  if (!existsSync(main)) throw new Error(`${main} is missing: npm run build:ts`);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('help', () => {
+  it('tells a newcomer the commands and how to go on', async () => {
+    const child = await manyscale(['--help']);
+    expectExit(child, 0);
+    for (const word of ['extract', 'view', 'inspect', 'doctor', 'Examples:', '$ manyscale view photo.jpg']) {
+      expect(child.stdout).toContain(word);
+    }
+    expect(child.stderr).toBe('');
+  });
+
+  it.each(['extract', 'view', 'inspect', 'doctor'])('%s --help has examples', async (command) => {
+    const child = await manyscale([command, '--help']);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(new RegExp(`Examples:\\n[^]*\\$ manyscale ${command}`));
+  });
+
+  it('shows the help and fails without a command', async () => {
+    const child = await manyscale([]);
+    expectExit(child, 2);
+    expect(child.stderr).toContain('Usage: manyscale');
+  });
+
+  it('--version is the package version', async () => {
+    const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+    const child = await manyscale(['--version']);
+    expectExit(child, 0);
+    expect(child.stdout).toBe(`${version}\n`);
+  });
+});
+
+describe('usage errors end with 2', () => {
+  it.each([
+    [['exract', temple, '-o', 'a.npy'], /unknown command 'exract' \(Did you mean extract\?\)/],
+    [['extract'], /required option '-o, --out <file>' not specified; see manyscale extract --help/],
+    [['extract', '-o', 'a.npy'], /missing required argument 'image'/],
+    [
+      ['extract', temple, '-o', 'a.txt'],
+      /Expected a file that ends in \.npy or \.safetensors for --out but received 'a\.txt'/,
+    ],
+    [['extract', temple, '-o', 'a.npy', '--scales', '1,two'], /'two' is not a number/],
+    [['extract', temple, '-o', 'a.npy', '--scales', ''], /'' is not a number/],
+    [['extract', temple, '-o', 'a.npy', '--image-sizes', '224x'], /'224x' is not a size/],
+    [
+      ['extract', temple, '-o', 'a.npy', '--scales', '1', '--image-sizes', '224'],
+      /cannot be used with option '-s, --scales/,
+    ],
+    [['extract', temple, '-o', 'a.npy', '--fit', 'squeeze'], /Allowed choices are stretch, crop/],
+    [['view', temple, '-o', 'a.jpg'], /Expected a file that ends in \.png for --out but received 'a\.jpg'/],
+  ])('%j', async (args, message) => {
+    expectFailure(await manyscale(args), 2, message);
+  });
+});
+
+describe('failures end with 1', () => {
+  it.each([
+    [
+      'an image that is not there',
+      ['extract', file('none.jpg'), '-o', file('x.npy')],
+      /none\.jpg.*\[ERR_IMAGE_READ\]/s,
+    ],
+    [
+      'a scale that does not fit',
+      ['extract', temple, '-o', file('x.npy'), '--scales', '1.3'],
+      /\[ERR_INVALID_ARGUMENT\]/,
+    ],
+    [
+      'a folder that is not there',
+      ['extract', temple, '-o', file('none/x.npy')],
+      /there is no folder .*none \[ERR_OUTPUT\]/,
+    ],
+    [
+      'a model that is not there',
+      ['extract', temple, '-o', file('x.npy'), '-m', file('none.onnx')],
+      /none\.onnx.*\[ERR_MODEL_LOAD\]/s,
+    ],
+    [
+      'an output that the model has not',
+      ['view', temple, '-o', file('x.png'), '--output', 'nose'],
+      /'nose'.*feat_s16.*\[ERR_INVALID_ARGUMENT\]/s,
+    ],
+    [
+      'a runtime that is not there',
+      ['extract', temple, '-o', file('x.npy'), '--runtime-library', '/none.so'],
+      /\[ERR_RUNTIME_UNAVAILABLE\]/,
+    ],
+  ])('%s', async (_, args, message) => {
+    expectFailure(await manyscale(args), 1, message);
+    expect(readdirSync(folder).filter((name) => name.startsWith('x.') || name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('tells where with MANYSCALE_DEBUG', async () => {
+    const child = await manyscale(['extract', file('none.jpg'), '-o', file('x.npy')], {
+      env: { MANYSCALE_DEBUG: '1' },
+    });
+    expectExit(child, 1);
+    expect(child.stderr).toMatch(/\n\s+at /);
+  });
+});
+
+describe('extract', () => {
+  it('writes what Extractor gives to .npy', async () => {
+    const child = await manyscale(['extract', temple, '-o', file('temple.npy'), '--scales', '1,3']);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(
+      /temple\.npy: 176 x 14 x 14 float32 from 10 tiles \(224 x 224, 672 x 672\) in \d+ ms\n$/,
+    );
+    expect(child.stderr).toBe('');
+    const { shape, data } = readFloat32(file('temple.npy'));
+    await using extractor = await Extractor.load(defaultModel, { scales: [1, 3] });
+    const { tensor } = await extractor.extract(temple);
+    expect(shape).toEqual(tensor.dims);
+    expect(data).toEqual(tensor.data);
+  });
+
+  it('stacks several images in their order and describes them as JSON', async () => {
+    const images = [temple, astronaut, temple];
+    const child = await manyscale([
+      'extract',
+      ...images,
+      '-o',
+      file('three.npy'),
+      '--image-sizes',
+      '224,224x448',
+      '--json',
+    ]);
+    expectExit(child, 0);
+    const summary = JSON.parse(child.stdout);
+    expect(summary).toMatchObject({
+      file: file('three.npy'),
+      dtype: 'float32',
+      layout: 'bchw',
+      output: 'feat_s16',
+      failed: [],
+    });
+    expect(summary.images.map(({ path }: { path: string }) => path)).toEqual(images);
+    expect(summary.images[0]).toMatchObject({
+      shape: [176, 14, 14],
+      grid: { height: 14, width: 14 },
+      scales: [
+        { height: 224, width: 224, rows: 1, columns: 1, channels: [0, 88] },
+        { height: 224, width: 448, rows: 1, columns: 2, channels: [88, 176] },
+      ],
+    });
+    const { shape, data } = readFloat32(file('three.npy'));
+    expect(shape).toEqual([3, 176, 14, 14]);
+    const size = data.length / 3;
+    expect(data.subarray(0, size)).toEqual(data.subarray(2 * size));
+    expect(data.subarray(0, size)).not.toEqual(data.subarray(size, 2 * size));
+  });
+
+  it('writes one named tensor per image to .safetensors, with metadata', async () => {
+    const out = file('two.safetensors');
+    expectExit(await manyscale(['extract', temple, astronaut, '-m', vitModel, '--scales', '1,2', '-o', out]), 0);
+    const { metadata, tensors } = readSafetensors(out);
+    expect([...tensors.keys()]).toEqual(['temple.jpg', 'astronaut.png']);
+    expect(tensors.get('temple.jpg')?.shape).toEqual([145, 256]);
+    expect(metadata).toMatchObject({
+      model: 'vit_emoji_96.onnx',
+      output: 'last_hidden_state',
+      layout: 'bnc',
+      num_prefix_tokens: '1',
+    });
+    expect(JSON.parse(metadata['grid'] ?? '')).toEqual({ height: 12, width: 12 });
+    expect(JSON.parse(metadata['scales'] ?? '')).toHaveLength(2);
+  });
+
+  it('passes options on to the library', async () => {
+    const out = file('options.npy');
+    const options = [
+      '--resize-output-to-index',
+      '-1',
+      '--output-shape',
+      'bnc',
+      '--output',
+      'feat_s32',
+      '--fit',
+      'crop',
+      '--resize',
+      'pillow-bicubic',
+    ];
+    expectExit(await manyscale(['extract', temple, ...options, '-o', out]), 0);
+    await using extractor = await Extractor.load(defaultModel, {
+      output: 'feat_s32',
+      fit: 'crop',
+      resizeOutputToIndex: -1,
+      outputShape: 'bnc',
+      preprocess: { resize: 'pillow-bicubic' },
+    });
+    const { tensor } = await extractor.extract(temple);
+    const { shape, data } = readFloat32(out);
+    expect(shape).toEqual([14 * 14, 240]);
+    expect(data).toEqual(tensor.data);
+  });
+
+  it('stops at an image that fails and leaves the old file; with --keep-going it leaves that image out', async () => {
+    const broken = file('broken.jpg');
+    writeFileSync(broken, readFileSync(temple).subarray(0, 5000));
+    const out = file('kept.safetensors');
+    writeFileSync(out, 'before');
+    expectFailure(await manyscale(['extract', temple, broken, astronaut, '-o', out]), 1, /\[ERR_IMAGE_DECODE\]/);
+    expect(readFileSync(out, 'utf8')).toBe('before');
+
+    const child = await manyscale(['extract', temple, broken, astronaut, '-o', out, '--keep-going', '--json']);
+    expectExit(child, 1);
+    expect(child.stderr).toMatch(/^manyscale: .*broken\.jpg.*\[ERR_IMAGE_DECODE\]\n$/s);
+    expect([...readSafetensors(out).tensors.keys()]).toEqual(['temple.jpg', 'astronaut.png']);
+    expect(JSON.parse(child.stdout).failed).toMatchObject([{ path: broken, code: 'ERR_IMAGE_DECODE' }]);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('ends at once and cleanly on %s', async (signal) => {
+    const out = file(`${signal}.npy`);
+    const script =
+      `const { spawn } = await import('node:child_process');` +
+      `const child = spawn(process.execPath, ${JSON.stringify([main, 'extract', ...new Array(400).fill(photo('dandelions-large.jpg')), '-o', out])}, { stdio: 'inherit' });` +
+      // Once the temporary file stands there the work has begun.
+      `const { readdirSync } = await import('node:fs');` +
+      `const timer = setInterval(() => { if (readdirSync(${JSON.stringify(folder)}).some((name) => name.startsWith('.${signal}'))) { clearInterval(timer); setTimeout(() => child.kill('${signal}'), 300); } }, 20);` +
+      `child.on('exit', (code) => { process.exitCode = code; });`;
+    const child = await run(process.execPath, ['--input-type=module', '-e', script]);
+    expectExit(child, signal === 'SIGINT' ? 130 : 143);
+    expect(child.stderr).toBe(`manyscale: interrupted by ${signal}\n`);
+    expect(readdirSync(folder).filter((name) => name.includes(signal))).toEqual([]);
+  });
+});
+
+describe('view', () => {
+  it('draws a PNG with a column per scale', async () => {
+    const out = file('view.png');
+    const child = await manyscale(['view', temple, '-o', out]);
+    expectExit(child, 0);
+    expect(child.stdout).toBe(`${out}\n`);
+    expect(child.stderr).toBe('');
+    const { data, info } = await sharp(out).raw().toBuffer({ resolveWithObject: true });
+    expect(info).toMatchObject({ channels: 3, width: 2 * 48 + 3 * 480 + 2 * 28 });
+    expect(info.height).toBeGreaterThan(1300);
+    // Not a blank page: many colours.
+    const colours = new Set<number>();
+    for (let i = 0; i < data.length; i += 3 * 97)
+      colours.add(((data[i] ?? 0) << 16) | ((data[i + 1] ?? 0) << 8) | (data[i + 2] ?? 0));
+    expect(colours.size).toBeGreaterThan(1000);
+  });
+
+  it.each([
+    ['tokens', ['--model', vitModel, '--scales', '1,2']],
+    ['one scale', ['--scales', '1']],
+    [
+      'sizes that are not square, a crop, the last grid',
+      ['--image-sizes', '224x448,448', '--fit', 'crop', '--resize-output-to-index', '-1'],
+    ],
+  ])('draws %s', async (_, options) => {
+    const out = file('other.png');
+    expectExit(await manyscale(['view', astronaut, '-o', out, ...options]), 0);
+    expect((await sharp(out).metadata()).format).toBe('png');
+  });
+
+  it('draws grey and transparent images', async () => {
+    const image = file('grey.png');
+    await sharp({ create: { width: 50, height: 80, channels: 4, background: { r: 200, g: 200, b: 200, alpha: 0.5 } } })
+      .png()
+      .toFile(image);
+    expectExit(await manyscale(['view', image, '-o', file('grey-view.png'), '--background', '255,255,255']), 0);
+    await sharp(image).removeAlpha().toColourspace('b-w').png().toFile(file('b-w.png'));
+    expectExit(await manyscale(['view', file('b-w.png'), '-o', file('grey-view.png')]), 0);
+  });
+});
+
+describe('inspect', () => {
+  it('describes the embedded model', async () => {
+    const child = await manyscale(['inspect']);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(/pixel_values +float32 \[batch, 3, 224, 224\] {2}<- the tiles/);
+    expect(child.stdout).toMatch(/feat_s16 +float32 \[batch, 88, 14, 14\] {2}<- the features/);
+    expect(child.stdout).toMatch(/resize +torch-bilinear-antialias, from the model's metadata/);
+  });
+
+  it('is readable by programs', async () => {
+    const child = await manyscale(['inspect', vitModel, '--json', '--mean', '0,0,0']);
+    expectExit(child, 0);
+    expect(JSON.parse(child.stdout)).toMatchObject({
+      usable: true,
+      model: { path: vitModel },
+      output: { name: 'last_hidden_state', layout: 'bnc', numPrefixTokens: 1, grid: { height: 12, width: 12 } },
+      sources: { preprocess: { mean: 'option', std: 'metadata' } },
+    });
+  });
+
+  it('shows a model that cannot be used, and says why', async () => {
+    const child = await manyscale(['inspect', vitModel, '--output', 'image_logits']);
+    expectExit(child, 1);
+    expect(child.stdout).toMatch(/image_logits +float32 \[batch, 64\]/);
+    expect(child.stderr).toMatch(/^manyscale: .*image_logits.* \[ERR_MODEL_SHAPE\]\n$/s);
+    const parsed = JSON.parse((await manyscale(['inspect', vitModel, '--output', 'image_logits', '--json'])).stdout);
+    expect(parsed).toMatchObject({ usable: false, error: { code: 'ERR_MODEL_SHAPE' }, model: { path: vitModel } });
+    expect(parsed.outputs).toHaveLength(3);
+  });
+
+  it('refuses a file that is no model', async () => {
+    expectFailure(await manyscale(['inspect', temple]), 1, /\[ERR_MODEL_LOAD\]/);
+  });
+});
+
+describe('doctor', () => {
+  it('finds nothing wrong here', async () => {
+    const child = await manyscale(['doctor']);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(/^ok +trial: features of 176 x 14 x 14/m);
+    expect(child.stdout).toContain('All that is essential works.');
+  });
+
+  it('is readable by programs and tells what is in use', async () => {
+    const child = await manyscale(['doctor', '--json'], { env: { MANYSCALE_FORCE_ISA: 'baseline' } });
+    expectExit(child, 0);
+    const { ok, checks } = JSON.parse(child.stdout);
+    expect(ok).toBe(true);
+    expect(checks['instruction sets'].details).toMatchObject({
+      forced: 'baseline',
+      inUse: { split: 'baseline', pool: 'baseline' },
+    });
+    expect(checks.runtime.details.providers).toContain('CPUExecutionProvider');
+    expect(checks.addon.summary).toMatch(/manyscale.*\.node$/);
+  });
+
+  it.each([
+    [
+      'an addon that is not there',
+      { MANYSCALE_ADDON: '/none/manyscale.node' },
+      ['addon'],
+      ['instruction sets', 'runtime', 'trial'],
+    ],
+    ['a runtime that is not there', { MANYSCALE_RUNTIME_LIBRARY: '/none/libonnxruntime.so' }, ['runtime'], ['trial']],
+    ['an instruction set that is none', { MANYSCALE_FORCE_ISA: 'mmx' }, ['instruction sets', 'trial'], []],
+  ])('tells what to do about %s', async (_, env, problems, skipped) => {
+    const child = await manyscale(['doctor', '--json'], { env: env as unknown as Record<string, string> });
+    expectExit(child, 1);
+    const { ok, checks } = JSON.parse(child.stdout) as { ok: boolean; checks: Record<string, { level: string }> };
+    expect(ok).toBe(false);
+    const having = (level: string) => Object.keys(checks).filter((name) => checks[name]?.level === level);
+    expect(having('problem')).toEqual(problems);
+    expect(having('skipped')).toEqual(skipped);
+    expect(child.stderr).toBe('');
+  });
+});
+
+describe('examples', () => {
+  it.each(
+    readdirSync(join(repository, 'examples'))
+      .filter((name) => /\.[cm]js$/.test(name))
+      .map((name) => [name]),
+  )('%s runs', async (name) => {
+    const child = await run(process.execPath, [join('examples', name)]);
+    expectExit(child, 0);
+    expect(child.stdout).not.toBe('');
+    expect(child.stderr).toBe('');
+  });
+});
