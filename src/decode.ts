@@ -4,7 +4,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Sharp, SharpOptions } from 'sharp';
-import { ManyscaleError } from './errors.js';
+import { type ErrorCode, ManyscaleError } from './errors.js';
 import type { ImageSource } from './image.js';
 import type { NativeImage } from './native/addon.js';
 
@@ -32,43 +32,39 @@ export async function decodeImage(
   source: Exclude<ImageSource, { kind: 'pixels' }>,
   options: DecodeOptions,
 ): Promise<NativeImage> {
-  // Files and blobs give memory of our own. The caller's bytes are copied now: sharp reads them on another thread, where
-  // a buffer that was transferred meanwhile would be gone.
-  if (source.kind === 'bytes') return decodeBytes(new Uint8Array(source.bytes), options);
-  return decodeBytes(source.kind === 'file' ? await readImageFile(source.path) : await readBlob(source.blob), options);
+  switch (source.kind) {
+    case 'bytes':
+      // Copied now: sharp reads on another thread, where a buffer that was transferred meanwhile would be gone.
+      return decodeBytes(new Uint8Array(source.bytes), 'the image', options);
+    case 'file':
+      return decodeBytes(await readImageFile(source.path), `the image '${source.path}'`, options);
+    case 'blob':
+      return decodeBytes(await readBlob(source.blob), 'the image', options);
+  }
 }
 
 async function readImageFile(path: string): Promise<Uint8Array> {
-  const refuse = (reason: string, cause?: unknown) =>
-    new ManyscaleError(
-      'ERR_IMAGE_READ',
-      `Expected a readable image file for the image but received '${path}': ${reason}`,
-      cause === undefined ? undefined : { cause },
-    );
+  const what = 'a readable image file';
   try {
     // A pipe or a device may never end, and opening a pipe may wait for its writer.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      if (!(await file.stat()).isFile()) throw refuse('it is not a file');
-      return await file.readFile();
+      if ((await file.stat()).isFile()) return await file.readFile();
     } finally {
       await file.close();
     }
-  } catch (error) {
-    if (error instanceof ManyscaleError) throw error;
-    throw refuse(error instanceof Error ? error.message : String(error), error);
+  } catch (cause) {
+    throw failure('ERR_IMAGE_READ', what, 'the image', `'${path}' (${reason(cause)})`, 'check the path', cause);
   }
+  throw failure('ERR_IMAGE_READ', what, 'the image', `'${path}', which is not a file`, 'read it and give its bytes');
 }
 
 async function readBlob(blob: Blob): Promise<Uint8Array> {
   try {
     return new Uint8Array(await blob.arrayBuffer());
   } catch (cause) {
-    throw new ManyscaleError(
-      'ERR_IMAGE_READ',
-      `Expected a readable Blob for the image but received one that fails: ${String(cause)}`,
-      { cause },
-    );
+    const received = `one that fails (${reason(cause)})`;
+    throw failure('ERR_IMAGE_READ', 'a readable Blob', 'the image', received, 'check where it is from', cause);
   }
 }
 
@@ -86,12 +82,13 @@ function sniff(bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-async function decodeBytes(bytes: Uint8Array, options: DecodeOptions): Promise<NativeImage> {
-  if (bytes.length === 0) throw decodeError('0 bytes');
+/** `what`: the image, for messages. */
+async function decodeBytes(bytes: Uint8Array, what: string, options: DecodeOptions): Promise<NativeImage> {
+  if (bytes.length === 0) throw damaged(what, '0 bytes');
   const format = sniff(bytes);
   if (format === undefined) {
-    if (bytes.length < 12 && startsLikeAnImage(bytes)) throw decodeError(`${bytes.length} bytes, the start of one`);
-    throw unsupported(`bytes that start with ${printable(bytes)}`);
+    if (bytes.length < 12 && startsLikeAnImage(bytes)) throw damaged(what, `${bytes.length} bytes, the start of one`);
+    throw unsupported(what, `bytes that start with ${printable(bytes)}`);
   }
   const sharp = await loadSharp();
   const settings: SharpOptions = {
@@ -101,51 +98,58 @@ async function decodeBytes(bytes: Uint8Array, options: DecodeOptions): Promise<N
     autoOrient: true,
   };
   const image = sharp(bytes, settings);
-  await checkHeader(image, format, options.maxPixels);
+  await checkHeader(image, format, what, options.maxPixels);
   // Colours become sRGB and 16 bits 8; what is left is grey, RGB or RGBA.
   const pixels = image.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   const { data, info } = await pixels.catch((cause: unknown) => {
-    throw decodeError(`one that cannot be decoded (${reason(cause)})`, cause);
+    throw damaged(what, `one that cannot be decoded (${reason(cause)})`, cause);
   });
   const { width, height, channels } = info;
-  if (channels !== 1 && channels !== 3 && channels !== 4)
-    throw unsupported(`${channels} channels`, 'convert it to RGB');
+  if (channels !== 1 && channels !== 3 && channels !== 4) {
+    throw unsupported(what, `${channels} channels`, 'convert it to RGB');
+  }
   return { data, owned: true, batch: 1, channels, height, width, stride: 0 };
 }
 
 /** Format, sizes and sample type from the header, before any pixel is decoded. */
-async function checkHeader(image: Sharp, expected: string, maxPixels: number): Promise<void> {
+async function checkHeader(image: Sharp, expected: string, what: string, maxPixels: number): Promise<void> {
   const header = await image.metadata().catch((cause: unknown) => {
-    throw decodeError(`one whose header cannot be read (${reason(cause)})`, cause);
+    throw damaged(what, `one whose header cannot be read (${reason(cause)})`, cause);
   });
   const { format, compression, width, height, depth, channels } = header;
-  if (format !== expected || (format === 'heif' && compression !== 'av1'))
-    throw unsupported(`${format}${compression ? ` (${compression})` : ''}`);
-  if (width * height > maxPixels) {
-    throw new ManyscaleError(
-      'ERR_IMAGE_TOO_LARGE',
-      `Expected at most ${maxPixels} pixels (maxPixels) for the image but received ${width} x ${height}; raise maxPixels if it is to be trusted`,
-    );
+  if (format !== expected || (format === 'heif' && compression !== 'av1')) {
+    throw unsupported(what, `${format}${compression ? ` (${compression})` : ''}`);
   }
-  if (depth !== 'uchar' && depth !== 'ushort')
-    throw unsupported(`samples of type ${depth}`, 'convert them to 8 or 16 bit');
+  if (width * height > maxPixels) {
+    const limit = `at most ${maxPixels} pixels (maxPixels)`;
+    throw failure('ERR_IMAGE_TOO_LARGE', limit, what, `${width} x ${height}`, 'raise maxPixels if it is to be trusted');
+  }
+  if (depth !== 'uchar' && depth !== 'ushort') {
+    throw unsupported(what, `samples of type ${depth}`, 'convert them to 8 or 16 bit');
+  }
   // CMYK with alpha is the most that is understood; more are measurements, not colours.
-  if (channels > 5) throw unsupported(`${channels} channels`, 'choose three of them');
+  if (channels > 5) throw unsupported(what, `${channels} channels`, 'choose three of them');
 }
 
-function decodeError(received: string, cause?: unknown): ManyscaleError {
-  return new ManyscaleError(
-    'ERR_IMAGE_DECODE',
-    `Expected a whole ${FORMATS} image for the image but received ${received}; the file is empty, cut off or damaged`,
-    cause === undefined ? undefined : { cause },
-  );
+function failure(
+  code: ErrorCode,
+  expected: string,
+  what: string,
+  received: string,
+  advice: string,
+  cause?: unknown,
+): ManyscaleError {
+  const message = `Expected ${expected} for ${what} but received ${received}; ${advice}`;
+  return new ManyscaleError(code, message, cause === undefined ? undefined : { cause });
 }
 
-function unsupported(received: string, advice = 'convert it to one of these'): ManyscaleError {
-  return new ManyscaleError(
-    'ERR_IMAGE_UNSUPPORTED',
-    `Expected a ${FORMATS} image for the image but received ${received}; ${advice}`,
-  );
+function damaged(what: string, received: string, cause?: unknown): ManyscaleError {
+  const advice = 'the file is empty, cut off or damaged';
+  return failure('ERR_IMAGE_DECODE', `a whole ${FORMATS} image`, what, received, advice, cause);
+}
+
+function unsupported(what: string, received: string, advice = 'convert it to one of these'): ManyscaleError {
+  return failure('ERR_IMAGE_UNSUPPORTED', `a ${FORMATS} image`, what, received, advice);
 }
 
 /** Whether a few bytes are the start of a supported format that was cut off. */
@@ -173,10 +177,8 @@ async function loadSharp(): Promise<typeof import('sharp').default> {
     return (await loading).default;
   } catch (cause) {
     loading = undefined; // it may have been installed by the next call
-    throw new ManyscaleError(
-      'ERR_IMAGE_UNSUPPORTED',
-      `Expected the package sharp for decoding images but received an error while loading it: ${reason(cause)}; run npm install sharp, or give pixels (RawImage)`,
-      { cause },
-    );
+    const received = `an error while loading it (${reason(cause)})`;
+    const advice = 'run npm install sharp, or give pixels (RawImage)';
+    throw failure('ERR_IMAGE_UNSUPPORTED', 'the package sharp', 'decoding images', received, advice, cause);
   }
 }

@@ -36,7 +36,7 @@ export function invalid(expected: string, what: string, received: unknown, advic
   return new ManyscaleError('ERR_INVALID_ARGUMENT', advice ? `${message}; ${advice}` : message);
 }
 
-/** A value and its type, short enough for a message. */
+/** A value and its type, short enough for a message. Whatever the value is, this does not throw. */
 export function describe(value: unknown): string {
   if (value === undefined || value === null) return String(value);
   return `${show(value)} of type ${typeName(value)}`;
@@ -44,30 +44,37 @@ export function describe(value: unknown): string {
 
 function typeName(value: unknown): string {
   if (typeof value !== 'object') return typeof value;
-  return Object.prototype.toString.call(value).slice('[object '.length, -1);
+  try {
+    return Object.prototype.toString.call(value).slice('[object '.length, -1);
+  } catch {
+    return 'object'; // a proxy that was revoked, a tag that throws
+  }
 }
 
-function show(value: unknown): string {
+const MOST_ELEMENTS = 8;
+const MOST_CHARACTERS = 80;
+
+function show(value: unknown, depth = 0): string {
   switch (typeof value) {
     case 'string':
-      return value.length > 80 ? `'${value.slice(0, 77)}...'` : `'${value}'`;
-    case 'object':
-      if (Array.isArray(value))
-        return value.length > 8 ? `an array of ${value.length}` : `[${value.map(shallow).join(', ')}]`;
-      if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
-      return 'an object';
+      return `'${value.length > MOST_CHARACTERS ? `${value.slice(0, MOST_CHARACTERS - 3)}...` : value}'`;
     case 'function':
       return 'a function';
+    case 'object':
+      return value === null ? 'null' : showObject(value, depth);
     default:
       return String(value);
   }
 }
 
-function shallow(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.length > 4 ? '...' : value.map(String).join(', ')}]`;
-  return typeof value === 'string'
-    ? `'${value.slice(0, 40)}'`
-    : typeof value === 'object' && value
-      ? '{...}'
-      : String(value);
+function showObject(value: object, depth: number): string {
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
+  try {
+    if (!Array.isArray(value)) return depth === 0 ? 'an object' : '{...}';
+    if (depth > 1) return '[...]';
+    if (value.length > MOST_ELEMENTS) return `an array of ${value.length}`;
+    return `[${value.map((element: unknown) => show(element, depth + 1)).join(', ')}]`;
+  } catch {
+    return 'an object'; // getters may throw
+  }
 }

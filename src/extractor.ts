@@ -8,7 +8,6 @@ import { Features } from './features.js';
 import { type ImageInput, recogniseImage } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import {
-  CHANNELS,
   candidateOutputs,
   chooseInput,
   chooseOutput,
@@ -131,7 +130,7 @@ export class Extractor implements AsyncDisposable {
         ...(patchSize !== undefined && { patchSize }),
       });
       const { preprocess, sources } = choosePreprocess(checked.preprocess, session.metadata);
-      const filled = fillPreprocess(preprocess, 'uint8', CHANNELS, checked.background);
+      const filled = fillPreprocess(preprocess, 'uint8', checked.background);
       configureSession(session, { ...configuration, output: output.index });
       const info = describeModel({
         model: source,

@@ -3,7 +3,7 @@
 import { deepFreeze } from './freeze.js';
 import type { ModelInput, ModelOutput, PreprocessSources, Source } from './model.js';
 import type { NativeSession, NativeValueInfo } from './native/addon.js';
-import type { CheckedExtractorOptions, Layout, Preprocess } from './options.js';
+import { type CheckedExtractorOptions, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
 import type { Size } from './plan.js';
 import type { RuntimeLocation } from './runtime.js';
 
@@ -108,7 +108,13 @@ export function describeModel({
     },
     device: 'cpu',
     unavailable: { cuda: later, tensorrt: later, ...session.runtime.unavailable },
-    input: { name: input.name, tileSize: { ...input.tile }, layout: 'nchw', channels: 3, fixedBatch: input.fixedBatch },
+    input: {
+      name: input.name,
+      tileSize: { ...input.tile },
+      layout: 'nchw',
+      channels: IMAGE_CHANNELS,
+      fixedBatch: input.fixedBatch,
+    },
     output: {
       name: output.name,
       layout: output.layout,

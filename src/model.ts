@@ -3,14 +3,11 @@
 import { ManyscaleError } from './errors.js';
 import type { NativeScale, NativeSize, NativeValueInfo } from './native/addon.js';
 import { findTokenLayout } from './native/calls.js';
-import { checkPreprocess, DEFAULTS, type Layout, type Preprocess } from './options.js';
+import { checkPreprocess, DEFAULTS, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
 import { tileShape } from './pool.js';
 
 /** Where a fact about a model comes from: the caller's options, the model's metadata or shapes, or a default. */
 export type Source = 'option' | 'metadata' | 'model' | 'default';
-
-/** The channels of an image's tiles. */
-export const CHANNELS = 3;
 
 /** More prefix tokens than any model in use has: an output that would need more is something else (a text, say). */
 const MOST_PREFIX_TOKENS = 16;
@@ -66,10 +63,11 @@ export function chooseInput(inputs: readonly NativeValueInfo[], tileSize: Native
   if (input.dims.length !== 4)
     throw refuse('[batch, 3, height, width]', 'only models that take images of this rank are supported');
   const [batch = -1, channels = -1, height = -1, width = -1] = input.dims;
-  if (channels !== CHANNELS && width === CHANNELS)
+  if (channels !== IMAGE_CHANNELS && width === IMAGE_CHANNELS)
     throw refuse('[batch, 3, height, width] (NCHW)', 'NHWC is not supported, export the model with channels first');
   if (channels === 1) throw refuse('3 channels', 'grey-only models are not supported');
-  if (channels !== CHANNELS && channels >= 0) throw refuse('3 channels', 'only models of RGB images are supported');
+  if (channels !== IMAGE_CHANNELS && channels >= 0)
+    throw refuse('3 channels', 'only models of RGB images are supported');
 
   if (tileSize && ((height >= 0 && height !== tileSize.height) || (width >= 0 && width !== tileSize.width))) {
     throw shapeError(
@@ -230,7 +228,7 @@ export function choosePreprocess(
 /** One number stands for all channels. */
 function perChannel(values: readonly number[]): number[] {
   const [first = 0] = values;
-  return values.length === 1 ? new Array<number>(CHANNELS).fill(first) : [...values];
+  return values.length === 1 ? new Array<number>(IMAGE_CHANNELS).fill(first) : [...values];
 }
 
 function readMetadata(metadata: Readonly<Record<string, string>>): Preprocess {
@@ -249,6 +247,7 @@ function readMetadata(metadata: Readonly<Record<string, string>>): Preprocess {
         resize: text('resize'),
         channelOrder: text('channelOrder'),
       },
+      IMAGE_CHANNELS,
       "the model's metadata manyscale",
     );
   } catch (error) {

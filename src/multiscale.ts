@@ -22,7 +22,7 @@ import { checkFloatTensor, isUnstable, Tensor, type TensorLike } from './tensor.
 export type ModelFunction = (tiles: Tensor) => TensorLike | Promise<TensorLike>;
 
 /** The PyTorch wrapper resizes what it is given and changes nothing else. */
-const RESIZE_ONLY = fillPreprocess({ rescale: 1, resize: 'torch-bicubic' }, 'float32', 1, [...DEFAULTS.background]);
+const RESIZE_ONLY = fillPreprocess({ rescale: 1, resize: 'torch-bicubic' }, 'float32', [...DEFAULTS.background]);
 
 /**
  * Runs a model over an input at several scales, with the same results as the PyTorch S2 wrapper.

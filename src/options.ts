@@ -141,6 +141,9 @@ export const RESIZE_MODES = [
   'pillow-box',
 ] as const;
 
+/** Tiles of 8-bit images have red, green and blue, whatever the image had. */
+export const IMAGE_CHANNELS = 3;
+
 const LAYOUTS = ['bnc', 'bchw'] as const;
 const CHANNEL_ORDERS = ['rgb', 'bgr'] as const;
 const FITS = ['stretch', 'crop', 'keep'] as const;
@@ -284,8 +287,14 @@ function perChannel(value: unknown, what: string): number[] {
   return value.map((entry: unknown, index) => finite(entry, `${what}[${index}]`));
 }
 
-/** Checked copies of what is given; nothing is filled in. */
-export function checkPreprocess(value: unknown, what = 'preprocess'): Preprocess {
+function checkCount(values: readonly number[] | undefined, channels: number, what: string): void {
+  if (values && values.length !== 1 && values.length !== channels) {
+    throw invalid(channels === 1 ? '1 number' : `1 or ${channels} numbers`, what, values);
+  }
+}
+
+/** Checked copies of what is given; nothing is filled in. `channels`: of the tiles. */
+export function checkPreprocess(value: unknown, channels: number, what = 'preprocess'): Preprocess {
   const given = checkOptions(value as Preprocess | undefined, what);
   const checked: Preprocess = {};
   if (given.mean !== undefined) checked.mean = perChannel(given.mean, `${what}.mean`);
@@ -293,10 +302,13 @@ export function checkPreprocess(value: unknown, what = 'preprocess'): Preprocess
     checked.std = perChannel(given.std, `${what}.std`);
     if (checked.std.includes(0)) throw invalid('numbers other than 0', `${what}.std`, given.std);
   }
+  checkCount(checked.mean, channels, `${what}.mean`);
+  checkCount(checked.std, channels, `${what}.std`);
   if (given.rescale !== undefined) checked.rescale = finite(given.rescale, `${what}.rescale`);
   if (given.resize !== undefined) checked.resize = oneOf(given.resize, RESIZE_MODES, `${what}.resize`);
-  if (given.channelOrder !== undefined)
+  if (given.channelOrder !== undefined) {
     checked.channelOrder = oneOf(given.channelOrder, CHANNEL_ORDERS, `${what}.channelOrder`);
+  }
   return checked;
 }
 
@@ -310,22 +322,13 @@ export function checkBackground(value: unknown): [red: number, green: number, bl
   return value as [number, number, number];
 }
 
-/** Everything filled in, for native code. `channels`: of the tiles. */
+/** Everything filled in, for native code. */
 export function fillPreprocess(
   given: Preprocess,
   pixels: 'uint8' | 'float32',
-  channels: number,
   background: [red: number, green: number, blue: number],
 ): NativePreprocess {
   const { mean, std } = given;
-  for (const [values, name] of [
-    [mean, 'mean'],
-    [std, 'std'],
-  ] as const) {
-    if (values && values.length !== 1 && values.length !== channels) {
-      throw invalid(channels === 1 ? '1 number' : `1 or ${channels} numbers`, `preprocess.${name}`, values);
-    }
-  }
   return {
     // The defaults are the same for every channel, and so serve tensors of any number of channels.
     mean: mean ? [...mean] : [DEFAULTS.mean[0]],
@@ -421,7 +424,7 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
     ...(options.output !== undefined && { output: text(options.output, 'output') }),
     ...(options.tileSize !== undefined && { tileSize: sideLengths(options.tileSize, 'tileSize') }),
     ...(patchSize !== undefined && { patchSize }),
-    preprocess: checkPreprocess(options.preprocess),
+    preprocess: checkPreprocess(options.preprocess, IMAGE_CHANNELS),
     device,
     strict: options.strict ?? false,
     threads: options.threads === undefined ? 0 : integer(options.threads, 1, 'threads'),

@@ -4,7 +4,14 @@ import { invalid } from './errors.js';
 import { type ImageDataLike, type RawImage, recognisePixels, type SharpOutput } from './image.js';
 import type { NativeImage, NativePlan } from './native/addon.js';
 import { runSplit } from './native/calls.js';
-import { checkBackground, checkOptions, checkPreprocess, fillPreprocess, type SplitOptions } from './options.js';
+import {
+  checkBackground,
+  checkOptions,
+  checkPreprocess,
+  fillPreprocess,
+  IMAGE_CHANNELS,
+  type SplitOptions,
+} from './options.js';
 import { openPlan, type Plan } from './plan.js';
 import { checkFloatTensor, type FloatTensor, isTensorLike, isUnstable, Tensor, type TensorLike } from './tensor.js';
 
@@ -43,7 +50,6 @@ export async function split(
 ): Promise<Tensor[]> {
   const { native, crop } = openPlan(plan);
   const options = checkOptions(preprocess, 'preprocess');
-  const given = checkPreprocess(options);
   const background = checkBackground(options.background);
   const isTensor = isTensorLike(image);
   const source = isTensor
@@ -57,12 +63,13 @@ export async function split(
       'make a plan for this size',
     );
   }
-  const channels = isTensor ? source.channels : 3;
+  const channels = isTensor ? source.channels : IMAGE_CHANNELS;
+  const given = checkPreprocess(options, channels);
   const batches = await runSplit({
     image: source,
     plan: native,
     ...(crop && { crop }),
-    preprocess: fillPreprocess(given, isTensor ? 'float32' : 'uint8', channels, background),
+    preprocess: fillPreprocess(given, isTensor ? 'float32' : 'uint8', background),
     joined: false,
   });
   return batches.map((data, index) => {

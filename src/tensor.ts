@@ -39,8 +39,9 @@ export function checkFloatTensor(
     new ManyscaleError(code, `Expected ${expected} for ${what} but received ${received}${advice ? `; ${advice}` : ''}`);
   if (!isTensorLike(value)) throw refuse(describe(value), 'a tensor has type, dims and data');
   const { type } = value;
+  if (typeof type !== 'string') throw refuse(`type ${describe(type)}`);
   const dims = [...value.dims];
-  const shown = `${String(type)} [${dims.join(', ')}]`;
+  const shown = `${type} [${dims.map((dim: unknown) => (typeof dim === 'number' ? dim : describe(dim))).join(', ')}]`;
   if (type !== 'float32')
     throw refuse(
       shown,

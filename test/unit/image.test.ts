@@ -328,11 +328,11 @@ describe('decoded', () => {
 
 describe('refused before or while decoding', () => {
   test('a file that is not there, a folder, a pipe', async () => {
-    await expectCode(() => decode(join(folder, 'none.jpg')), 'ERR_IMAGE_READ', /none\.jpg': ENOENT/);
-    await expectCode(() => decode(folder), 'ERR_IMAGE_READ', /it is not a file/);
+    await expectCode(() => decode(join(folder, 'none.jpg')), 'ERR_IMAGE_READ', /none\.jpg' \(ENOENT/);
+    await expectCode(() => decode(folder), 'ERR_IMAGE_READ', /which is not a file/);
     const pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    await expectCode(() => decode(pipe), 'ERR_IMAGE_READ', /it is not a file/);
+    await expectCode(() => decode(pipe), 'ERR_IMAGE_READ', /which is not a file/);
     await expectCode(() => decode('a\0b'), 'ERR_IMAGE_READ', /null bytes/);
   });
 

@@ -75,7 +75,7 @@ describe('preprocess', () => {
   const black: [number, number, number] = [0, 0, 0];
 
   test('defaults depend on the kind of pixels', () => {
-    const filled = fillPreprocess({}, 'uint8', 3, black);
+    const filled = fillPreprocess({}, 'uint8', black);
     expect(filled).toEqual({
       mean: [0],
       std: [1],
@@ -84,7 +84,7 @@ describe('preprocess', () => {
       bgr: false,
       background: black,
     });
-    expect(fillPreprocess({}, 'float32', 7, black).resize).toBe('torch-bicubic');
+    expect(fillPreprocess({}, 'float32', black).resize).toBe('torch-bicubic');
   });
 
   test.each<[string, object, RegExp]>([
@@ -103,13 +103,14 @@ describe('preprocess', () => {
     ],
     ['an order of its own', { channelOrder: 'RGB' }, /'rgb', 'bgr' for preprocess.channelOrder/],
   ])('refuses %s', async (_, options, message) => {
-    await expectCode(() => checkPreprocess(options), 'ERR_INVALID_ARGUMENT', message);
+    await expectCode(() => checkPreprocess(options, 3), 'ERR_INVALID_ARGUMENT', message);
   });
 
   test('as many means as channels', async () => {
-    const act = () => fillPreprocess({ mean: [0, 0] }, 'uint8', 3, black);
+    const act = () => checkPreprocess({ mean: [0, 0] }, 3);
     await expectCode(act, 'ERR_INVALID_ARGUMENT', /1 or 3 numbers for preprocess.mean but received \[0, 0\]/);
-    expect(fillPreprocess({ mean: [0.5] }, 'uint8', 3, black).mean).toEqual([0.5]);
+    expect(checkPreprocess({ mean: [0.5] }, 3).mean).toEqual([0.5]);
+    expect(checkPreprocess({ std: [1, 2, 3, 4] }, 4).std).toEqual([1, 2, 3, 4]);
   });
 
   test('a background is three bytes', async () => {
@@ -187,6 +188,19 @@ describe("the Extractor's options", () => {
 });
 
 describe('messages', () => {
+  test('of values that throw when looked at', () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    expect(show(proxy)).toBe('an object of type object');
+    const tagged = {
+      get [Symbol.toStringTag]() {
+        throw new Error('hands off');
+      },
+    };
+    expect(show([tagged])).toBe('[{...}] of type Array');
+    expect(show(tagged)).toBe('an object of type object');
+  });
+
   test.each<[unknown, string]>([
     [undefined, 'undefined'],
     [null, 'null'],
@@ -195,6 +209,9 @@ describe('messages', () => {
     [[1, 'a', [2, 3]], "[1, 'a', [2, 3]] of type Array"],
     [new Uint8Array(5), '5 bytes of type Uint8Array'],
     [{ a: 1 }, 'an object of type Object'],
+    [[{}, null, undefined, [[1]]], '[{...}, null, undefined, [[...]]] of type Array'],
+    [Object.create(null), 'an object of type Object'],
+    [[Object.create(null), Symbol('s')], '[{...}, Symbol(s)] of type Array'],
     [Symbol('s'), 'Symbol(s) of type symbol'],
     [() => 1, 'a function of type function'],
   ])('%o is shown as %s', (value, text) => {
