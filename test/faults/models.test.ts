@@ -1,6 +1,6 @@
 // Protects against bad models and runtimes: each gives a clear ManyscaleError that says what the model has and what is
 // needed, and the odd ones that can work do.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Extractor, type ExtractorOptions, ManyscaleError } from 'manyscale';
@@ -190,8 +190,7 @@ describe('models that are odd but work', () => {
     const outcome = await features(secretlyFixedBatchModel(), { scales: [1, 2] }).catch((error: unknown) => error);
     const expected = await features(patchModel(), { scales: [1, 2] });
     if (outcome instanceof Float32Array) expectClose(outcome, expected, 1e-6, 'features');
-    else
-      await expectManyscaleError(() => Promise.reject(outcome), ['ERR_MODEL_RUN', 'ERR_MODEL_SHAPE'], /maxBatch|batch/);
+    else await expectManyscaleError(() => Promise.reject(outcome), ['ERR_MODEL_RUN', 'ERR_MODEL_SHAPE']);
     expectClose(
       await features(secretlyFixedBatchModel(), { scales: [1, 2], maxBatch: 1 }),
       expected,
@@ -311,13 +310,24 @@ test('a run that fails inside the runtime: ERR_MODEL_RUN for that image alone', 
   expectClose(after.tensor.data as Float32Array, before, 0, 'features after a failed run');
 });
 
+/** A shared library that is loaded in every Node.js process that decodes images: not an ONNX Runtime. */
+const otherLibrary = (() => {
+  const folders = join(repository, 'node_modules/@img');
+  const [name] = readdirSync(folders).filter((entry) =>
+    entry.startsWith(`sharp-libvips-${process.platform}-${process.arch}`),
+  );
+  const library = join(folders, name ?? '', 'lib');
+  return join(library, readdirSync(library).find((entry) => entry.startsWith('libvips-cpp')) ?? '');
+})();
+
 describe('the runtime library', () => {
   test.each([
     ['missing', () => '/nonexistent/libonnxruntime.so'],
     ['a text', () => file('libonnxruntime.so', 'not a library')],
     ['empty', () => file('empty.so', '')],
     ['a folder', () => folder],
-    ['another library', () => join(repository, 'build/Release/manyscale.node')],
+    ['another library', () => otherLibrary],
+    ['a program', () => process.execPath],
   ])('%s', async (_kind, path) => {
     const runtimeLibrary = path();
     const error = await expectManyscaleError(() => load(patchModel(), { runtimeLibrary }), 'ERR_RUNTIME_UNAVAILABLE');

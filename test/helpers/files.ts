@@ -26,10 +26,10 @@ export function pngClaiming(width: number, height: number): Uint8Array {
 }
 
 /**
- * A GIF with a canvas of `canvas` x `canvas` pixels and frames of 1 x 1 at `places`, which may lie outside it. Frames hold
- * one pixel of colour 1 (red).
+ * A GIF with a canvas of `canvas` x `canvas` pixels and frames at `places`, which may lie outside it. Frames
+ * claim `side` x `side` pixels and hold one of colour 1 (red).
  */
-export function gifWithFrames(canvas: number, places: readonly [left: number, top: number][]): Uint8Array {
+export function gifWithFrames(canvas: number, places: readonly [left: number, top: number][], side = 1): Uint8Array {
   const word = (value: number) => [value & 255, value >> 8];
   const screen = [...Buffer.from('GIF89a', 'latin1'), ...word(canvas), ...word(canvas), 0x80, 0, 0];
   const colours = [0, 0, 255, 255, 0, 0];
@@ -38,8 +38,8 @@ export function gifWithFrames(canvas: number, places: readonly [left: number, to
     0x2c,
     ...word(left),
     ...word(top),
-    ...word(1),
-    ...word(1),
+    ...word(side),
+    ...word(side),
     0,
     2,
     2,
