@@ -94,8 +94,16 @@ MANYSCALE_INLINE Ints load_bytes(const uint8_t* from) {
 #elif MANYSCALE_LANES == 8
   return reinterpret_cast<Ints>(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 #else
-  typedef uint8_t Bytes4 __attribute__((vector_size(4)));
-  return __builtin_convertvector(load<Bytes4>(from), Ints);
+  uint32_t four;
+  memcpy(&four, from, sizeof four);
+#if defined(__SSE2__)
+  const __m128i bytes = _mm_unpacklo_epi8(_mm_cvtsi32_si128(static_cast<int>(four)), _mm_setzero_si128());
+  return reinterpret_cast<Ints>(_mm_unpacklo_epi16(bytes, _mm_setzero_si128()));
+#elif defined(__ARM_NEON)
+  return reinterpret_cast<Ints>(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+#else
+  return Ints{from[0], from[1], from[2], from[3]};
+#endif
 #endif
 }
 MANYSCALE_INLINE Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }

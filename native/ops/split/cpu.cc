@@ -23,6 +23,23 @@ MANYSCALE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 MANYSCALE_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 MANYSCALE_INLINE int64_t round_up(int64_t a, int64_t to) { return (a + to - 1) / to * to; }
 
+// A band reads and writes many rows a little at a time, which the processor does not foresee by itself.
+constexpr int64_t kCacheLine = 64;
+MANYSCALE_INLINE void will_read(const char* from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at, 0);
+}
+
+// Columns [x, x + count) of every row of the unit in one of its tiles.
+MANYSCALE_INLINE void will_write(const Unit& unit, const float* tile, int64_t x, int64_t count) {
+  const ScaleView& scale = *unit.scale;
+  for (int64_t w = 0; w < unit.written; w++) {
+    for (int64_t r = 0; r < unit.rows; r++) {
+      const float* const row = tile + unit.target_offset + (w * scale.tile_height + r) * scale.tile_width;
+      for (int64_t at = 0; at < count; at += kCacheLine / 4) __builtin_prefetch(row + x + at, 1);
+    }
+  }
+}
+
 // ---- Sources: elements of a row as vectors. What lies beyond the row's `length` elements is not read and gives 0.
 
 MANYSCALE_INLINE Ints load_elements(const uint8_t* row, int64_t at, int64_t length) {
@@ -47,6 +64,7 @@ MANYSCALE_INLINE Vector compose(Vector pixel, Vector alpha, Vector background) {
 }
 
 struct Plane {
+  using Element = float;
   static constexpr int kStep = 1;      // elements a pixel
   static constexpr int kChannels = 1;  // to compute
   explicit Plane(const Unit&) {}
@@ -61,6 +79,7 @@ struct Plane {
 
 template <int Channels>
 struct Opaque {
+  using Element = uint8_t;
   static constexpr int kStep = Channels;
   static constexpr int kChannels = Channels;
   explicit Opaque(const Unit&) {}
@@ -70,6 +89,7 @@ struct Opaque {
 
 // Whole pixels only: `at` is a multiple of 4. The fourth element of a pixel is of no use afterwards.
 struct Transparent {
+  using Element = uint8_t;
   static constexpr int kStep = 4;
   static constexpr int kChannels = 3;
   Ints background;
@@ -140,6 +160,7 @@ void add_strip(const Unit& unit, int64_t begin, int64_t end, FloatScratch& scrat
 // Vectors [first, first + Vectors) of the row's slots, resized vertically, to `columns` on.
 template <int Vectors, typename Pixels>
 void make_columns(const Unit& unit, const Pixels& pixels, int64_t first, FloatScratch& scratch, float* columns) {
+  constexpr int64_t kElementBytes = sizeof(typename Pixels::Element);
   const FloatAxis& axis = unit.scale->y;
   const int64_t begin = axis.slot[unit.row];
   const int64_t end = axis.slot[unit.row + unit.rows - 1] + axis.count[unit.row + unit.rows - 1];
@@ -148,6 +169,7 @@ void make_columns(const Unit& unit, const Pixels& pixels, int64_t first, FloatSc
     const int64_t stop = smaller(slot + kStripRows, end);
     for (int64_t s = slot; s < stop; s++) {
       const char* const row = static_cast<const char*>(unit.source) + axis.source[s] * unit.row_stride;
+      will_read(row + (source[Vectors - 1] + kLanes) * kElementBytes, Vectors * kLanes * kElementBytes);
       float* const to = scratch.strip[s - slot];
       for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, source[v], unit.row_elements));
     }
@@ -279,6 +301,7 @@ void float_unit(const Unit& unit, void* memory) {
   for (int64_t t = 0; t < unit.tiles; t++) {
     for (int64_t x = 0; x < unit.scale->tile_width; x += kBlock) {
       const int64_t count = smaller(kBlock, unit.scale->tile_width - x);
+      will_write(unit, unit.targets[t], x, count);
       make_block(columns, unit.column + t * unit.scale->tile_width + x, count);
       store_block<Pixels::kChannels>(unit, scratch, count, unit.targets[t] + unit.target_offset + x);
     }
@@ -518,6 +541,7 @@ void fixed_unit(const Unit& unit, void* memory) {
   for (int64_t t = 0; t < unit.tiles; t++) {
     for (int64_t x = 0; x < unit.scale->tile_width; x += kFixedBlock) {
       const int64_t count = smaller(kFixedBlock, unit.scale->tile_width - x);
+      will_write(unit, unit.targets[t], x, count);
       for (int64_t begin = first; begin < last; begin += kRowPairs) {
         const int64_t end = smaller(begin + kRowPairs, last);
         for (int64_t p = begin; p < end; p += kGroup / 2) {
