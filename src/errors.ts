@@ -54,7 +54,8 @@ function typeName(value: unknown): string {
 const MOST_ELEMENTS = 8;
 const MOST_CHARACTERS = 80;
 
-function show(value: unknown, depth = 0): string {
+/** A value without its type, as describe() shows it. */
+export function show(value: unknown, depth = 0): string {
   switch (typeof value) {
     case 'string':
       return `'${value.length > MOST_CHARACTERS ? `${value.slice(0, MOST_CHARACTERS - 3)}...` : value}'`;

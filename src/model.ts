@@ -1,6 +1,6 @@
 // What a model is: which input takes the tiles, which output has the features, and the preprocessing that it carries.
 
-import { ManyscaleError } from './errors.js';
+import { describe, ManyscaleError } from './errors.js';
 import type { NativeScale, NativeSize, NativeValueInfo } from './native/addon.js';
 import { findTokenLayout } from './native/calls.js';
 import { checkPreprocess, DEFAULTS, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
@@ -100,7 +100,7 @@ export function candidateOutputs(outputs: readonly NativeValueInfo[], name: stri
     if (index < 0)
       throw new ManyscaleError(
         'ERR_INVALID_ARGUMENT',
-        `Expected the name of a model output for output but received '${name}'; the model has: ${all}`,
+        `Expected the name of a model output for output but received ${describe(name)}; the model has: ${all}`,
       );
     if (!mayHavePlaces(outputs[index]))
       throw shapeError(

@@ -2,7 +2,7 @@
 // the package in one process, plain objects and other realms are all welcome.
 
 import { Tensor } from 'onnxruntime-common';
-import { describe, type ErrorCode, ManyscaleError } from './errors.js';
+import { describe, type ErrorCode, ManyscaleError, show } from './errors.js';
 
 export { Tensor };
 
@@ -41,7 +41,7 @@ export function checkFloatTensor(
   const { type } = value;
   if (typeof type !== 'string') throw refuse(`type ${describe(type)}`);
   const dims = [...value.dims];
-  const shown = `${type} [${dims.map((dim: unknown) => (typeof dim === 'number' ? dim : describe(dim))).join(', ')}]`;
+  const shown = `${type.slice(0, 40)} ${show(dims)}`;
   if (type !== 'float32')
     throw refuse(
       shown,

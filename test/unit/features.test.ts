@@ -162,7 +162,7 @@ describe("a model's outputs", () => {
     await expectCode(
       () => candidateOutputs(outputs, 'none'),
       'ERR_INVALID_ARGUMENT',
-      /'none'; the model has: logits float32 \[batch, 1000\]; tokens/,
+      /'none' of type string; the model has: logits float32 \[batch, 1000\]; tokens/,
     );
     await expectCode(() => candidateOutputs(outputs, 'logits'), 'ERR_MODEL_SHAPE', /received logits float32/);
     await expectCode(
