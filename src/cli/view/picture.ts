@@ -117,6 +117,7 @@ class Page {
         })),
         { input: Buffer.from(svg), left: 0, top: 0 },
       ])
+      .removeAlpha() // compositing adds a channel that says nothing
       .png({ compressionLevel: 9 })
       .toBuffer();
   }
@@ -161,7 +162,7 @@ function gridLines(left: number, top: number, height: number, width: number, { r
   return stroke('#000000', 0.45, 4) + stroke(COLOURS.line, 0.95, 2);
 }
 
-const percent = (share: number) => `${Math.round(share * 100)} %`;
+const percent = (share: number) => `${Math.round(share * 100)}%`;
 const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? '' : 's'}`;
 
 function tilesOf({ height, width, rows, columns }: ScaleView): string {
