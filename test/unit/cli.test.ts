@@ -302,9 +302,12 @@ describe('view', () => {
     await sharp({ create: { width: 50, height: 80, channels: 4, background: { r: 200, g: 200, b: 200, alpha: 0.5 } } })
       .png()
       .toFile(image);
-    expectExit(await manyscale(['view', image, '-o', file('grey-view.png'), '--background', '255,255,255']), 0);
+    expectExit(
+      await manyscale(['view', image, '-o', file('grey-view.png'), '-s', '1', '--background', '255,255,255']),
+      0,
+    );
     await sharp(image).removeAlpha().toColourspace('b-w').png().toFile(file('b-w.png'));
-    expectExit(await manyscale(['view', file('b-w.png'), '-o', file('grey-view.png')]), 0);
+    expectExit(await manyscale(['view', file('b-w.png'), '-o', file('grey-view.png'), '-s', '1']), 0);
   });
 });
 
