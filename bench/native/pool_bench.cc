@@ -77,20 +77,20 @@ int main(int argc, char** argv) try {
   constexpr pool::Layout kTokens = pool::Layout::kTokens;
   constexpr pool::Layout kMaps = pool::Layout::kFeatureMap;
   const Case cases[] = {
-      {"tokens 14 x 256 x 768", kTokens, kTokens, {16, 16}, 768},
-      {"tokens 14 x 256 x 768 to maps", kTokens, kMaps, {16, 16}, 768},
-      {"maps 14 x 88 x 14 x 14", kMaps, kMaps, {14, 14}, 88},
-      {"maps 14 x 88 x 14 x 14 to tokens", kMaps, kTokens, {14, 14}, 88},
+      {"tokens 14 x 256 x 768", kTokens, kTokens, {16, 16}, 768}, {"tokens 14 x 256 x 768 to maps", kTokens, kMaps, {16, 16}, 768},
+      {"maps 14 x 88 x 14 x 14", kMaps, kMaps, {14, 14}, 88},     {"maps 14 x 88 x 14 x 14 to tokens", kMaps, kTokens, {14, 14}, 88},
       {"maps 14 x 768 x 16 x 16", kMaps, kMaps, {16, 16}, 768},
   };
-  if (!json) std::printf("pool, %s, %d threads\n%-34s %10s %10s %8s\n", pool::kernel_isa(), cpu::cpu_backend().concurrency(), "", "pool us", "memcpy us", "times");
+  if (!json)
+    std::printf("pool, %s, %d threads\n%-34s %10s %10s %8s\n", pool::kernel_isa(), cpu::cpu_backend().concurrency(), "", "pool us", "memcpy us", "times");
   std::string lines;
   for (const Case& c : cases) {
     const Result result = measure(c);
     if (!json) std::printf("%-34s %10.1f %10.1f %8.2f\n", c.name, result.pool_us, result.memcpy_us, result.pool_us / result.memcpy_us);
     char line[256];
-    std::snprintf(line, sizeof line, "%s\n  {\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"poolUs\": %.1f, \"memcpyUs\": %.1f, \"ratio\": %.3f}", lines.empty() ? "" : ",", c.name,
-                  pool::kernel_isa(), cpu::cpu_backend().concurrency(), result.pool_us, result.memcpy_us, result.pool_us / result.memcpy_us);
+    std::snprintf(line, sizeof line, "%s\n  {\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"poolUs\": %.1f, \"memcpyUs\": %.1f, \"ratio\": %.3f}",
+                  lines.empty() ? "" : ",", c.name, pool::kernel_isa(), cpu::cpu_backend().concurrency(), result.pool_us, result.memcpy_us,
+                  result.pool_us / result.memcpy_us);
     lines += line;
   }
   if (json) std::printf("[%s\n]\n", lines.c_str());

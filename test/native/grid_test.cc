@@ -45,7 +45,7 @@ TEST_CASE("grid: square and non-square tiles") {
 TEST_CASE("grid: what patches leave over at the edge is ignored") {
   CHECK(find_grid({384, 384}, 27 * 27, 0) == Size{27, 27});  // patches of 14 leave 6 pixels
   CHECK(find_grid({384, 384}, 27 * 27, 14) == Size{27, 27});
-  CHECK(find_grid({100, 150}, 7 * 10, 0) == Size{7, 10});    // not the tile's exact aspect ratio
+  CHECK(find_grid({100, 150}, 7 * 10, 0) == Size{7, 10});  // not the tile's exact aspect ratio
   CHECK(find_grid({100, 150}, 7 * 10, 14) == Size{7, 10});
 }
 

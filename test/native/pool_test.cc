@@ -157,8 +157,9 @@ std::vector<double> merge_then_average(const Params& params, const std::vector<F
             for (int64_t y = 0; y < scale.grid.height; y++) {
               for (int64_t x = 0; x < scale.grid.width; x++) {
                 const int64_t place = y * scale.grid.width + x;
-                at(row * scale.grid.height + y + 1, column * scale.grid.width + x + 1) =
-                    tile_at(row, column)[params.input == Layout::kTokens ? (params.prefix + place) * scale.channels + c : c * scale.grid.height * scale.grid.width + place];
+                at(row * scale.grid.height + y + 1, column * scale.grid.width + x + 1) = tile_at(
+                    row,
+                    column)[params.input == Layout::kTokens ? (params.prefix + place) * scale.channels + c : c * scale.grid.height * scale.grid.width + place];
               }
             }
           }
@@ -168,8 +169,12 @@ std::vector<double> merge_then_average(const Params& params, const std::vector<F
         }
         for (int64_t i = 0; i < params.grid.height; i++) {
           for (int64_t j = 0; j < params.grid.width; j++) {
-            const auto begin = [](int64_t index, int64_t in, int64_t n) { return static_cast<int64_t>(std::floor(static_cast<double>(index * in) / static_cast<double>(n))); };
-            const auto end = [](int64_t index, int64_t in, int64_t n) { return static_cast<int64_t>(std::ceil(static_cast<double>((index + 1) * in) / static_cast<double>(n))); };
+            const auto begin = [](int64_t index, int64_t in, int64_t n) {
+              return static_cast<int64_t>(std::floor(static_cast<double>(index * in) / static_cast<double>(n)));
+            };
+            const auto end = [](int64_t index, int64_t in, int64_t n) {
+              return static_cast<int64_t>(std::ceil(static_cast<double>((index + 1) * in) / static_cast<double>(n)));
+            };
             const int64_t top = begin(i, height, params.grid.height), bottom = end(i, height, params.grid.height);
             const int64_t left = begin(j, width, params.grid.width), right = end(j, width, params.grid.width);
             const double sum = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
@@ -184,7 +189,8 @@ std::vector<double> merge_then_average(const Params& params, const std::vector<F
           for (int64_t row = 0; row < scale.rows; row++) {
             for (int64_t column = 0; column < scale.columns; column++) sum += tile_at(row, column)[token * scale.channels + c];
           }
-          out[static_cast<size_t>((image * (params.prefix + cells) + token) * params.channels + joined)] = sum / static_cast<double>(scale.rows * scale.columns);
+          out[static_cast<size_t>((image * (params.prefix + cells) + token) * params.channels + joined)] =
+              sum / static_cast<double>(scale.rows * scale.columns);
         }
       }
     }
@@ -257,9 +263,9 @@ TEST_CASE("pool: shapes of real models") {
 TEST_CASE("pool: edges") {
   std::mt19937 random(fresh_seed());
   check_layouts({1, 0, 0, {{1, 1, {1, 1}, 1}}}, random);
-  check_layouts({3, 5, 0, {{1, 1, {1, 1}, 1}, {5, 7, {1, 1}, 3}}}, random);                    // everything into one cell
-  check_layouts({1, 0, 1, {{1, 1, {1, 1}, 5}, {3, 4, {2, 3}, 2}}}, random);                    // one cell to many
-  check_layouts({1, 0, 0, {{1, 1, {1, 1}, 37}, {9, 11, {5, 3}, 17}}}, random);                 // a bin of more rows than one list holds
+  check_layouts({3, 5, 0, {{1, 1, {1, 1}, 1}, {5, 7, {1, 1}, 3}}}, random);                           // everything into one cell
+  check_layouts({1, 0, 1, {{1, 1, {1, 1}, 5}, {3, 4, {2, 3}, 2}}}, random);                           // one cell to many
+  check_layouts({1, 0, 0, {{1, 1, {1, 1}, 37}, {9, 11, {5, 3}, 17}}}, random);                        // a bin of more rows than one list holds
   check_layouts({1, 0, 0, {{1, 1, {1, 150}, 3}, {2, 2, {1, 150}, 3}, {3, 3, {1, 150}, 3}}}, random);  // rows longer than one step
   check_layouts({2, 0, 0, {{1, 1, {131, 1}, 2}, {1, 1, {3, 997}, 2}}}, random);
   check_layouts({1, 2, 0, {{1, 1, {13, 17}, 19}, {2, 3, {13, 17}, 19}, {3, 2, {13, 17}, 19}}}, random);

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <fstream>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -129,9 +131,11 @@ void Executor::parallel_for(int64_t count, TaskBody body) {
     return;
   }
   const auto loop = std::make_shared<Loop>(count, body);
-  {
+  try {
     const std::lock_guard lock(state_->mutex);
     for (int64_t i = 0; i < helpers; i++) state_->loops.push_back(loop);
+  } catch (const std::bad_alloc&) {
+    // Fewer helpers, or none. Leaving now would take the body away from those that were called already.
   }
   for (int64_t i = 0; i < helpers; i++) state_->wake.notify_one();
   loop->work();

@@ -159,7 +159,8 @@ struct Piece {
 // Visits the merged cells top .. bottom - 1, left .. right - 1 of one channel, tile by tile: visit(values, y, x, rows,
 // columns), where a row of values is grid_width behind the one above.
 template <typename Visit>
-inline void visit_tiles(const View& view, const ScaleView& scale, int64_t image, int64_t channel, int64_t top, int64_t bottom, int64_t left, int64_t right, Visit visit) {
+inline void visit_tiles(const View& view, const ScaleView& scale, int64_t image, int64_t channel, int64_t top, int64_t bottom, int64_t left, int64_t right,
+                        Visit visit) {
   for (int64_t y = top; y < bottom;) {
     const int64_t row = scale.y.cell[y];
     const int64_t rows = smaller(scale.grid_height - row, bottom - y);
@@ -167,7 +168,8 @@ inline void visit_tiles(const View& view, const ScaleView& scale, int64_t image,
       const int64_t column = scale.x.cell[x];
       const int64_t columns = smaller(scale.grid_width - column, right - x);
       const int64_t tile = scale.y.tile[y] * scale.columns + scale.x.tile[x];
-      visit(scale.source + scale.tile_offsets[tile * view.batch + image] + (channel * scale.grid_height + row) * scale.grid_width + column, y, x, rows, columns);
+      visit(scale.source + scale.tile_offsets[tile * view.batch + image] + (channel * scale.grid_height + row) * scale.grid_width + column, y, x, rows,
+            columns);
       x += columns;
     }
     y += rows;
@@ -345,9 +347,8 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
     if (!view.tokens_out) {
       for (int64_t channel = begin; channel < end; channel++) {
         float* const out = view.destination + (image * view.channels + scale.channel_offset + channel) * cells;
-        visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
-          average_piece(view, scale, image, channel, piece, out + piece.row * view.grid_width + piece.column);
-        });
+        visit_pieces(view, row_begin, row_end,
+                     [&](const Piece& piece) { average_piece(view, scale, image, channel, piece, out + piece.row * view.grid_width + piece.column); });
       }
       continue;
     }

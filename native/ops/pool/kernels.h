@@ -20,11 +20,11 @@ struct ScaleView {
   const float* source;
   const int64_t* tile_offsets;  // [tiles, batch], elements
   int64_t tiles;
-  int64_t columns;              // of tiles
-  int64_t grid_height;          // of one tile
+  int64_t columns;      // of tiles
+  int64_t grid_height;  // of one tile
   int64_t grid_width;
   int64_t channels;
-  int64_t channel_offset;       // in the output
+  int64_t channel_offset;  // in the output
   AxisView y;
   AxisView x;
 };
@@ -37,7 +37,7 @@ struct View {
   int64_t grid_height;  // of the output
   int64_t grid_width;
   int64_t channels;
-  bool tokens_out;      // [batch, prefix + cells, channels], otherwise [batch, channels, cells]
+  bool tokens_out;  // [batch, prefix + cells, channels], otherwise [batch, channels, cells]
   float* destination;
 };
 

@@ -16,17 +16,17 @@ enum class Layout {
 
 // What the model returned for the tiles of one scale.
 struct ScaleFeatures {
-  Size grid;             // of one tile
+  Size grid;  // of one tile
   int64_t channels = 0;
 };
 
 struct ScaleParams {
   int64_t rows = 0;
   int64_t columns = 0;
-  Size grid;                    // of one tile
+  Size grid;  // of one tile
   int64_t channels = 0;
-  int64_t channel_offset = 0;   // first channel in the joined features
-  int64_t first_tile = 0;       // into tile_offsets
+  int64_t channel_offset = 0;  // first channel in the joined features
+  int64_t first_tile = 0;      // into tile_offsets
 
   Size merged() const { return {rows * grid.height, columns * grid.width}; }
 };
@@ -34,10 +34,10 @@ struct ScaleParams {
 struct Params {
   Layout input = Layout::kTokens;
   Layout output = Layout::kTokens;
-  int64_t batch = 1;            // images
-  int64_t prefix = 0;           // prefix tokens; 0 for feature maps
-  Size grid;                    // of the output
-  int64_t channels = 0;         // of the output: all scales' together
+  int64_t batch = 1;     // images
+  int64_t prefix = 0;    // prefix tokens; 0 for feature maps
+  Size grid;             // of the output
+  int64_t channels = 0;  // of the output: all scales' together
   std::vector<ScaleParams> scales;
   // Where each tile's features start, in elements from the start of its scale's buffer: index
   // first_tile + (row * columns + column) * batch + image.
@@ -53,7 +53,6 @@ struct Params {
 // `features` has one entry per scale of the plan; the output has the merged grid of scale plan.output_index. tile_offsets
 // are those of dense batches, one buffer per scale (or, `joined`, one buffer for all scales in order); a caller with its
 // own arrangement overwrites them. Error kInvalidArgument or kPlanTooLarge.
-Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix,
-                   const std::vector<ScaleFeatures>& features, bool joined);
+Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features, bool joined);
 
 }  // namespace manyscale::pool

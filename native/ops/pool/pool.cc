@@ -23,7 +23,8 @@ const Kernels& cpu_kernels() {
 #if MANYSCALE_HAS_neon
     case Isa::kNeon: return neon::kKernels;
 #endif
-    default: throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that pool was built for but received ") + isa_name(active_isa()));
+    default:
+      throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that pool was built for but received ") + isa_name(active_isa()));
   }
 }
 
@@ -47,9 +48,9 @@ struct Axis {
 };
 
 // Units of work are large enough to be worth a hand-over between threads and small enough to share them evenly.
-constexpr int64_t kSmallestUnit = int64_t{64} << 10;   // bytes read and written
+constexpr int64_t kSmallestUnit = int64_t{64} << 10;  // bytes read and written
 constexpr int64_t kUnitsPerThread = 8;
-constexpr int64_t kUnitChannels = 16;                  // of feature maps: one cache line of a transposed write
+constexpr int64_t kUnitChannels = 16;  // of feature maps: one cache line of a transposed write
 
 void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& sources, Buffer destination) {
   const Kernels& kernels = cpu_kernels();
@@ -61,12 +62,19 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
     const ScaleParams& s = params.scales[i];
     axes.emplace_back(s.rows, s.grid.height, params.grid.height);
     axes.emplace_back(s.columns, s.grid.width, params.grid.width);
-    scales.push_back({host_pointer<const float>(sources[i]), params.tile_offsets.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width,
-                      s.channels, s.channel_offset, axes[2 * i].view(), axes[2 * i + 1].view()});
+    scales.push_back({host_pointer<const float>(sources[i]), params.tile_offsets.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height,
+                      s.grid.width, s.channels, s.channel_offset, axes[2 * i].view(), axes[2 * i + 1].view()});
     elements += s.rows * s.columns * params.tile_elements(i);
   }
-  const View view{scales.data(), static_cast<int64_t>(scales.size()), params.batch, params.prefix, params.grid.height, params.grid.width, params.channels,
-                  params.output == Layout::kTokens, host_pointer<float>(destination)};
+  const View view{scales.data(),
+                  static_cast<int64_t>(scales.size()),
+                  params.batch,
+                  params.prefix,
+                  params.grid.height,
+                  params.grid.width,
+                  params.channels,
+                  params.output == Layout::kTokens,
+                  host_pointer<float>(destination)};
 
   // The output of an image is cut into `parts`: runs of cells for tokens, bands of rows of 16 channels for feature maps.
   const int64_t bytes = elements * static_cast<int64_t>(sizeof(float));
