@@ -1,6 +1,7 @@
 // Files that appear whole or not at all.
 
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CommandError } from './errors.js';
@@ -12,7 +13,7 @@ async function writing<T>(path: string, operation: Promise<T>): Promise<T> {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     const reasons: Record<string, string> = {
-      ENOENT: `there is no folder ${dirname(path)}`,
+      ...(!existsSync(dirname(path)) && { ENOENT: `there is no folder ${dirname(path)}` }),
       ENOTDIR: `${dirname(path)} is not a folder`,
       EISDIR: 'it is a folder',
       EACCES: 'permission denied',

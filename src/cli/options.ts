@@ -1,6 +1,7 @@
 // Options that several commands take, and how their texts become values. What the values may be is checked by the library;
 // here only what a text can mean.
 
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaultModel } from '../default-model.js';
 import {
@@ -92,7 +93,7 @@ export function addReadingOptions(command: Command): Command {
     )
     .option(
       '--runtime-library <path>',
-      "absolute path of a libonnxruntime (default: MANYSCALE_RUNTIME_LIBRARY, else onnxruntime-node's)",
+      "a libonnxruntime (default: MANYSCALE_RUNTIME_LIBRARY, else onnxruntime-node's)",
     )
     .option(
       '--threads <n>',
@@ -161,7 +162,7 @@ export function loadOptions(flags: ModelFlags): ExtractorOptions {
     ...(flags.colorProfile !== undefined && { colorProfile: flags.colorProfile }),
     ...(flags.maxPixels !== undefined && { maxPixels: flags.maxPixels }),
     ...(flags.threads !== undefined && { threads: flags.threads }),
-    ...(flags.runtimeLibrary !== undefined && { runtimeLibrary: flags.runtimeLibrary }),
+    ...(flags.runtimeLibrary !== undefined && { runtimeLibrary: resolve(flags.runtimeLibrary) }),
   };
 }
 

@@ -3,6 +3,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { defaultModel } from '../../default-model.js';
 import { readBuildInfo, readKernels, readRuntimeInfo } from '../../native/calls.js';
@@ -41,13 +42,13 @@ export function addDoctor(program: Command, signal: AbortSignal): void {
     .command('doctor')
     .summary('check the installation and say what to do where something is missing')
     .description(
-      'Shows which binaries, instruction sets, runtime and providers are in use and why others are not, and ends with a trial\n' +
+      'Shows which binaries, instruction sets, runtime and providers are in use and why others are not, and ends with a trial ' +
         'extraction. The exit code is 1 when something essential does not work. Paste this into bug reports.',
     )
     .option('--json', 'as JSON')
     .option(
       '--runtime-library <path>',
-      "absolute path of a libonnxruntime (default: MANYSCALE_RUNTIME_LIBRARY, else onnxruntime-node's)",
+      "a libonnxruntime (default: MANYSCALE_RUNTIME_LIBRARY, else onnxruntime-node's)",
     )
     .addHelpText(
       'after',
@@ -63,15 +64,16 @@ Examples:
 }
 
 async function doctor(flags: DoctorFlags, signal: AbortSignal): Promise<void> {
+  const library = flags.runtimeLibrary === undefined ? undefined : resolve(flags.runtimeLibrary);
   const steps: readonly Step[] = [
     { name: 'manyscale', run: checkPackage },
     { name: 'system', run: checkSystem },
     { name: 'addon', run: checkAddon },
     { name: 'instruction sets', needs: ['addon'], run: checkKernels },
-    { name: 'runtime', needs: ['addon'], run: () => checkRuntime(flags.runtimeLibrary) },
+    { name: 'runtime', needs: ['addon'], run: () => checkRuntime(library) },
     { name: 'images', run: checkSharp },
     { name: 'model', run: checkModel },
-    { name: 'trial', needs: ['addon', 'runtime', 'model'], run: () => checkTrial(flags.runtimeLibrary, signal) },
+    { name: 'trial', needs: ['addon', 'runtime', 'model'], run: () => checkTrial(library, signal) },
   ];
   const checks: Checks = {};
   for (const { name, needs = [], run } of steps) {
@@ -158,7 +160,7 @@ async function checkRuntime(option: string | undefined): Promise<Check> {
   const details = { path, from, version: found, providers, unavailable, notice };
   return {
     level: notice ? 'note' : 'ok',
-    summary: `ONNX Runtime ${found}`,
+    summary: `ONNX Runtime ${found}, on the CPU`,
     ...(notice && { remedy: notice }),
     details,
   };

@@ -18,7 +18,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
     .command('inspect')
     .summary("show a model's inputs and outputs, and how manyscale would use them")
     .description(
-      'Loads a model, runs one empty tile through it, and prints what the file declares, what was found out, and where each\n' +
+      'Loads a model, runs one empty tile through it, and prints what the file declares, what was found out, and where each ' +
         'fact is from. A model that manyscale cannot use is shown too, with the reason. Paste this into bug reports.',
     )
     .argument('[model]', 'an ONNX file (default: the embedded model)')
@@ -57,7 +57,10 @@ async function inspect(path: string | undefined, flags: InspectFlags, signal: Ab
   // The runtime reads it, so what the file declares can be shown.
   const { findRuntime } = await import('../../runtime.js');
   const { loadSession } = await import('../../native/calls.js');
-  const session = await loadSession({ runtime: findRuntime(flags.runtimeLibrary).path, model, threads: 1 }, signal);
+  const session = await loadSession(
+    { runtime: findRuntime(loadOptions(flags).runtimeLibrary).path, model, threads: 1 },
+    signal,
+  );
   try {
     const bytes = (await stat(model)).size;
     const { inputs, outputs, metadata, producer, graphName: name } = session;

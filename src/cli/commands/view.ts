@@ -28,8 +28,8 @@ export function addView(program: Command, signal: AbortSignal): void {
     .command('view')
     .summary('draw what the model sees at each scale, and its features as colours')
     .description(
-      'Draws one PNG: the photo at each scale with the tiles that the model gets, the features of each scale alone, and\n' +
-        'the joined features. Cells of like colour have like features (red, green and blue are the first three principal\n' +
+      'Draws one PNG: the photo at each scale with the tiles that the model gets, the features of each scale alone, and ' +
+        'the joined features. Cells of like colour have like features (red, green and blue are the first three principal ' +
         'components).',
     )
     .argument('<image>', 'a JPEG, PNG, WebP, AVIF, TIFF or GIF file')
