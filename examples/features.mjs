@@ -13,7 +13,7 @@ console.log(
 );
 for (const { height, width, rows, columns, channels } of scales) {
   console.log(
-    `  channels ${channels[0]} to ${channels[1] - 1}: from ${rows * columns} tiles of ${height} x ${width} pixels`,
+    `  channels ${channels[0]} to ${channels[1] - 1}: ${height} x ${width} pixels in ${rows} x ${columns} tiles`,
   );
 }
 console.log(`${timings.total.toFixed(0)} ms, of which ${timings.decode.toFixed(0)} ms decoding`);
