@@ -88,12 +88,18 @@ void check_count(size_t scales) {
 
 void check_total(const Plan& plan) {
   int64_t total = 0;
+  int64_t tiles = 0;
   for (const Scale& scale : plan.scales) {
+    tiles = checked_sum("a plan's tiles", tiles, checked_product("a plan's tiles", scale.rows, scale.columns));
     total = checked_sum("a plan's pixels", total, checked_product("a plan's pixels", scale.height, scale.width));
   }
   if (total > kMaxPlanPixels) {
     throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanPixels) + " pixels over all scales but received " +
                                               std::to_string(total) + "; take smaller or fewer scales");
+  }
+  if (tiles > kMaxPlanTiles) {
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanTiles) + " tiles over all scales but received " +
+                                              std::to_string(tiles) + "; take larger tiles or smaller scales");
   }
 }
 

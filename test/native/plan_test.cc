@@ -167,6 +167,7 @@ TEST_CASE("plan: sizes beyond the limits are refused before anything is allocate
   CHECK(refused({224, 224}, sized({{kHuge, kHuge}})).code == "ERR_PLAN_TOO_LARGE");
   CHECK(refused({224, 224}, sized({{kMaxSide, kMaxSide}}, Size{kMaxSide, kMaxSide})).code == "ERR_PLAN_TOO_LARGE");
   CHECK(refused({224, 224}, scaled(std::vector<double>(static_cast<size_t>(kMaxScales) + 1, 1.0))).code == "ERR_PLAN_TOO_LARGE");
+  CHECK(refused({2000, 2000}, sized({{2000, 2000}}, Size{1, 1})).code == "ERR_PLAN_TOO_LARGE");  // 4 million tiles of a pixel
   PlanOptions options = scaled({1});
   options.base = Size{kHuge, 1};
   CHECK(refused({224, 224}, options).code == "ERR_PLAN_TOO_LARGE");
