@@ -58,22 +58,35 @@ struct FloatAxisData {
   const float* weights = nullptr;
 
   // `step` elements a pixel. Slots are handed out in runs of whole `lanes`: a new run begins where at least that many elements are not used.
+  // Runs are those of the whole axis, also where `range` begins inside one: kernels sum long windows in parts that depend on where runs
+  // begin, and a tile's pixels must not depend on which other tiles are asked for.
   void make(const AxisTable& table, const Range& range, int64_t step, int64_t lanes) {
     static constexpr float kOne = 1;
     slot.resize(static_cast<size_t>(table.out));
     count.resize(slot.size());
     weight.resize(slot.size());
     weights = table.identity() ? &kOne : table.weights.data();
-    int64_t covered = 0;  // the run at hand ends before this element
-    for (int64_t i = range.begin; i < range.end; i++) {
+    int64_t run = 0;      // where the run at hand begins,
+    int64_t covered = 0;  // and before which element it ends
+    for (int64_t i = 0; i < range.end; i++) {
       const Window window(table, i);
       const int64_t first = window.first * step;
-      if (source.empty() || first >= covered + lanes) covered = first;
+      const int64_t end = first + window.count * step;
+      if (i == 0 || first >= covered + lanes) {
+        run = first;
+        covered = first;
+      } else if (i == range.begin) {
+        covered = run + (first - run) / lanes * lanes;
+      }
+      if (i < range.begin) {
+        if (covered < end) covered += ceil_div(end - covered, lanes) * lanes;
+        continue;
+      }
       const auto index = static_cast<size_t>(i);
       slot[index] = static_cast<int32_t>(static_cast<int64_t>(source.size()) * lanes - (covered - first));
       count[index] = static_cast<int32_t>(window.count);
       weight[index] = static_cast<int32_t>(table.identity() ? 0 : i * table.taps);
-      for (; covered < first + window.count * step; covered += lanes) source.push_back(static_cast<int32_t>(covered));
+      for (; covered < end; covered += lanes) source.push_back(static_cast<int32_t>(covered));
     }
   }
   FloatAxis view() const { return {slot.data(), count.data(), weight.data(), weights, source.data()}; }
