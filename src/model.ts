@@ -38,7 +38,7 @@ function shapeError(message: string): ManyscaleError {
 }
 
 /** 'pixel_values float32 [batch, 3, 224, 224]' */
-export function describeValue(value: NativeValueInfo): string {
+function describeValue(value: NativeValueInfo): string {
   const dims = value.dims.map((dim, index) => (dim >= 0 ? dim : value.symbols[index] || '?'));
   return `${value.name} ${value.type} [${dims.join(', ')}]`;
 }

@@ -200,7 +200,7 @@ export function integer(value: unknown, least: number, what: string): number {
 }
 
 /** A number (square) or [height, width] as a size. */
-export function sideLengths(value: unknown, what: string): NativeSize {
+function sideLengths(value: unknown, what: string): NativeSize {
   if (typeof value === 'number') {
     const side = integer(value, 1, what);
     return { height: side, width: side };

@@ -6,10 +6,10 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { invalid, ManyscaleError } from './errors.js';
 
 /** Absolute path of a libonnxruntime to use; the option runtimeLibrary comes first. */
-export const RUNTIME_VARIABLE = 'MANYSCALE_RUNTIME_LIBRARY';
+const RUNTIME_VARIABLE = 'MANYSCALE_RUNTIME_LIBRARY';
 
 /** onnxruntime-node without the CUDA files that its install script would download. */
-export const RUNTIME_INSTALL_COMMAND = 'npm install onnxruntime-node --onnxruntime-node-install=skip';
+const RUNTIME_INSTALL_COMMAND = 'npm install onnxruntime-node --onnxruntime-node-install=skip';
 
 export interface RuntimeLocation {
   /** Absolute. */
