@@ -44,7 +44,7 @@ describe('disposal', () => {
   });
 
   test('during a long run: at the next operation of the model, not at its end', async () => {
-    const extractor = await Extractor.load(slowModel(2000), { scales: [1] });
+    const extractor = await Extractor.load(slowModel(600), { scales: [1] });
     const pending = failure(() => extractor.extract(image));
     await new Promise((resolve) => setTimeout(resolve, 50));
     const begin = performance.now();
@@ -78,7 +78,7 @@ describe('cancellation', () => {
   let slow: Extractor;
   beforeAll(async () => {
     extractor = await Extractor.load(vitModel);
-    slow = await Extractor.load(slowModel(1500), { scales: [1] });
+    slow = await Extractor.load(slowModel(400), { scales: [1] });
   });
   afterAll(() => Promise.all([extractor.dispose(), slow.dispose()]));
 
@@ -166,7 +166,7 @@ describe('cancellation', () => {
 });
 
 test('200 calls at once give 200 times the same features', async () => {
-  const extractor = await Extractor.load(vitModel);
+  const extractor = await Extractor.load(vitModel, { scales: [1] });
   const expected = await features(extractor);
   const all = await Promise.all(Array.from({ length: 200 }, () => features(extractor)));
   expect(all).toHaveLength(200);
