@@ -251,10 +251,9 @@ engine::SplitRequest to_split_request(const Napi::Object& object, const split::S
 Result make_result(Napi::Env env, int64_t elements) {
   const int64_t bytes = checked_product("a result's bytes", elements, int64_t{sizeof(float)});
   try {
-    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, static_cast<size_t>(bytes));
     Result result;
-    result.array = Napi::Float32Array::New(env, static_cast<size_t>(elements), buffer, 0);
-    result.data = static_cast<float*>(buffer.Data());
+    result.array = Environment::of(env).new_float32_array(elements);
+    result.data = result.array.Data();
     return result;
   } catch (const Napi::Error&) {
     throw Error(ErrorCode::kOutOfMemory, "Expected memory for a result of " + std::to_string(bytes) + " bytes but JavaScript could not allocate it; use smaller scales");

@@ -17,7 +17,7 @@ void Environment::create(Napi::Env env) {
   env.SetInstanceData<Environment>(new Environment(env));
 }
 
-Environment::Environment(Napi::Env env) : env_(env) {
+Environment::Environment(Napi::Env env) : env_(env), float32_array_(Napi::Persistent(env.Global().Get("Float32Array").As<Napi::Function>())) {
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, "manyscale"), 0, 1, nullptr, nullptr, this,
       [](napi_env call_env, napi_value, void* context, void*) {
@@ -28,6 +28,10 @@ Environment::Environment(Napi::Env env) : env_(env) {
   napi_unref_threadsafe_function(env, channel_);
   // Hooks run last in, first out: this one before the channel's own.
   napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Environment*>(self)->close(); }, this);
+}
+
+Napi::Float32Array Environment::new_float32_array(int64_t elements) const {
+  return float32_array_.New({Napi::Number::New(env_, static_cast<double>(elements))}).As<Napi::Float32Array>();
 }
 
 Napi::Value Environment::run(Call call, const std::function<std::function<void()>(Completion)>& start) {

@@ -61,6 +61,10 @@ class Environment {
   // The common case: `work` runs on a thread of the executor; a cancelled call that has not begun does not begin.
   Napi::Value run_task(Call call, std::function<void()> work);
 
+  // new Float32Array(elements). Through JavaScript's own constructor, which throws when there is not enough memory:
+  // napi_create_arraybuffer ends the process then.
+  Napi::Float32Array new_float32_array(int64_t elements) const;
+
   ~Environment() = default;
 
  private:
@@ -81,6 +85,7 @@ class Environment {
   void close();  // the environment ends: cancel everything and wait for it
 
   napi_env env_;
+  Napi::FunctionReference float32_array_;
   napi_threadsafe_function channel_ = nullptr;  // unreferenced while nothing is in flight, so that the process can end
   uint64_t next_id_ = 1;
   std::unordered_map<uint64_t, InFlight> in_flight_;  // JavaScript thread only

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { slowModel } from '../helpers/models.js';
-import { expectExit, runFixture } from '../helpers/process.js';
+import { expectExit, run, runFixture } from '../helpers/process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'manyscale-lifecycle-'));
 const slow = join(folder, 'slow.onnx');
@@ -82,6 +82,26 @@ describe("the caller's memory goes away right after the call", { timeout: 60_000
     const child = await runFixture('buffers', [operation, ...ways], { timeout: 50_000 });
     expectExit(child, 0, operation);
     expect(child.stdout).toBe('survived\n');
+  });
+});
+
+test('a result that does not fit into memory is an error, not the end of the process', {
+  timeout: 60_000,
+}, async () => {
+  // 8 GB of addresses: enough for Node.js and the runtime, not for results of 10 GB and more.
+  const child = await run('bash', [
+    '-c',
+    'ulimit -v 8000000 && exec "$0" test/lifecycle/fixtures/no-memory.mjs',
+    process.execPath,
+  ]);
+  expectExit(child, 0);
+  const refused = 'ManyscaleError ERR_OUT_OF_MEMORY';
+  expect(JSON.parse(child.stdout)).toEqual({
+    codes: { split: refused, extract: refused, multiscaleForward: refused, pool: refused },
+    afterwards: [
+      [1, 3, 8, 8],
+      [145, 256],
+    ],
   });
 });
 
