@@ -15,7 +15,7 @@ const { values } = parseArgs({
 });
 const images = Number(values.images);
 const bytes = await readFile(new URL('../examples/photos/dandelions.jpg', import.meta.url));
-await using extractor = await Extractor.load(defaultModel, { scales: [1, 2, 3] });
+const extractor = await Extractor.load(defaultModel, { scales: [1, 2, 3] });
 
 // The longest gap between two turns of the event loop while `work` runs, beyond the timer's own millisecond.
 async function longestStop(work) {
@@ -63,3 +63,4 @@ if (values.json) {
   const row = (name) => [name, median(stops[name]).toFixed(1), Math.max(...stops[name]).toFixed(1)];
   console.log(table([['', 'median', 'worst'], row('burst'), [`control: ${threads} busy native threads`, ...row('control').slice(1)]]));
 }
+await extractor.dispose();

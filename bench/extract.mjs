@@ -10,7 +10,7 @@ import { extractNaive, loadNaive } from './naive.mjs';
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, json: { type: 'boolean', default: false } } });
 const bytes = await readFile(new URL('../examples/photos/dandelions-large.jpg', import.meta.url));
 const scales = [1, 2, 3];
-await using extractor = await Extractor.load(defaultModel, { scales });
+const extractor = await Extractor.load(defaultModel, { scales });
 const naive = await loadNaive(defaultModel, { output: extractor.info.output.name, tile: 224 });
 
 const stages = { manyscale: [], naive: [] };
@@ -41,3 +41,4 @@ if (values.json) {
     console.log(`\n${name}: ${Object.entries(parts).map(([part, ms]) => `${part} ${ms.toFixed(1)}`).join(', ')}`);
   }
 }
+await extractor.dispose();
