@@ -64,7 +64,7 @@ Napi::Value Environment::run(Call call, const std::function<std::function<void()
 Napi::Value Environment::run_task(Call call, std::function<void()> work) {
   return run(std::move(call), [&work](Completion completion) {
     auto cancelled = std::make_shared<std::atomic<bool>>(false);
-    engine::submit_task([completion, cancelled, work = std::move(work)] {
+    engine::submit_task([completion, cancelled, work = std::move(work)]() mutable {
       std::optional<Error> error;
       try {
         if (cancelled->load()) throw Error(ErrorCode::kCancelled, "cancelled");
@@ -76,6 +76,7 @@ Napi::Value Environment::run_task(Call call, std::function<void()> work) {
       } catch (const std::exception& failure) {
         error.emplace(ErrorCode::kInvalidArgument, failure.what());
       }
+      work = nullptr;  // with what it holds: after the completion nothing of the call may be left
       completion(std::move(error));
     });
     return [cancelled] { cancelled->store(true); };
@@ -128,10 +129,20 @@ void Environment::settle_one(Napi::Env env, const InFlight& call, const std::opt
   }
 }
 
-void Environment::close() {
+void Environment::cancel_all() {
   for (auto& [id, call] : in_flight_) {
     if (call.cancel) call.cancel();
   }
+}
+
+bool Environment::stop(std::chrono::milliseconds patience) {
+  cancel_all();
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, patience, [this] { return pending_ == 0; });
+}
+
+void Environment::close() {
+  cancel_all();
   {
     std::unique_lock lock(mutex_);
     idle_.wait(lock, [this] { return pending_ == 0; });

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -61,6 +62,10 @@ class Environment {
   // The common case: `work` runs on a thread of the executor; a cancelled call that has not begun does not begin.
   Napi::Value run_task(Call call, std::function<void()> work);
 
+  // Asks every call for an early end and waits for them, at most this long: false when some are still at work. For the end of the
+  // process: process.exit() destroys ONNX Runtime's globals without waiting for threads that are inside it.
+  bool stop(std::chrono::milliseconds patience);
+
   // new Float32Array(elements). Through JavaScript's own constructor, which throws when there is not enough memory:
   // napi_create_arraybuffer ends the process then.
   Napi::Float32Array new_float32_array(int64_t elements) const;
@@ -82,6 +87,7 @@ class Environment {
   void complete(uint64_t id, std::optional<Error> error);
   void settle();  // on the JavaScript thread: everything that ended since the last time
   static void settle_one(Napi::Env env, const InFlight& call, const std::optional<Error>& error);
+  void cancel_all();
   void close();  // the environment ends: cancel everything and wait for it
 
   napi_env env_;

@@ -51,10 +51,16 @@ Napi::Value kernels(const Napi::CallbackInfo& info) {
   return object;
 }
 
+Napi::Value stop(const Napi::CallbackInfo& info) {
+  const int64_t patience = info[0].IsNumber() ? info[0].As<Napi::Number>().Int64Value() : 0;
+  return Napi::Boolean::New(info.Env(), Environment::of(info.Env()).stop(std::chrono::milliseconds(patience)));
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment::create(env);
   export_function(env, exports, "buildInfo", build_info);
   export_function(env, exports, "kernels", kernels);
+  export_function(env, exports, "stop", stop);
   export_operations(env, exports);
   export_sessions(env, exports);
   return exports;

@@ -205,6 +205,8 @@ export interface Addon {
   buildInfo(): NativeBuildInfo;
   /** The instruction sets that the kernels in use were compiled for, as they themselves say. Throws for a bad MANYSCALE_FORCE_ISA. */
   kernels(): { split: string; pool: string };
+  /** Asks all work of this thread's environment for an early end and waits for it, so long at most; false: some goes on. */
+  stop(milliseconds: number): boolean;
   plan(image: NativeSize, options: NativePlanOptions): NativePlan;
   /** Recomputes a plan that came from outside; throws when it is not one. */
   checkPlan(plan: NativePlan): void;

@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { ManyscaleError } from '../errors.js';
 import { version } from '../version.js';
 import type { Addon } from './addon.js';
@@ -160,7 +161,8 @@ const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 let result: { addon?: Addon; report: AddonReport } | undefined;
 
 function search(): { addon?: Addon; report: AddonReport } {
-  result ??= searchAddon({
+  if (result) return result;
+  result = searchAddon({
     root: packageRoot,
     version,
     override: process.env['MANYSCALE_ADDON'],
@@ -168,7 +170,19 @@ function search(): { addon?: Addon; report: AddonReport } {
     arch: process.arch,
     libc: detectLibc(),
   });
+  if (isMainThread && result.addon) endInOrder(result.addon);
   return result;
+}
+
+// Cancelled model runs end within milliseconds; only the loading of a huge model takes longer.
+const LONGEST_STOP = 3000;
+
+/**
+ * process.exit() destroys ONNX Runtime's globals without waiting for the threads that are inside it, which can crash. A
+ * worker thread that ends, also with the process, waits for its own work anyway.
+ */
+function endInOrder(addon: Addon): void {
+  process.once('exit', () => addon.stop(LONGEST_STOP));
 }
 
 /**
