@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { slowModel } from '../helpers/models.js';
+import { vitModel } from '../helpers/paths.js';
 import { expectExit, run, runFixture } from '../helpers/process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'manyscale-lifecycle-'));
@@ -30,7 +31,6 @@ describe('the process ends in the middle of work', { timeout: 60_000 }, () => {
   test.each([
     { how: 'exit', code: 7 },
     { how: 'dispose-and-exit', code: 7 },
-    { how: 'while-loading', code: 7 },
     { how: 'throw', code: 1 },
     { how: 'reject', code: 1 },
   ])('$how', async ({ how, code }) => {
@@ -40,6 +40,15 @@ describe('the process ends in the middle of work', { timeout: 60_000 }, () => {
       expect(child.milliseconds).toBeLessThan(SOON);
       if (code === 1) expect(child.stderr).toMatch(/on purpose/);
       else expect(child.stderr).toBe('');
+    }
+  });
+
+  test('at any moment of loading and freeing models', async () => {
+    // The first load brings the runtime's library in; later moments fall into loading and freeing.
+    for (const delay of [0, 10, 20, 30, 45, 60, 80, 110, 150, 200]) {
+      const child = await runFixture('exit-midwork', ['while-loading', vitModel, String(delay)], { timeout: 30_000 });
+      expectExit(child, 7, `after ${delay} ms`);
+      expect(child.stderr).toBe('');
     }
   });
 
