@@ -51,9 +51,9 @@ MANYSCALE_INLINE Ints load_elements(const uint8_t* row, int64_t at, int64_t leng
 
 MANYSCALE_INLINE Bytes16 load_block(const uint8_t* row, int64_t at, int64_t length) {
   if (at + 16 <= length) return load<Bytes16>(row + at);
-  Bytes16 bytes{};
-  if (at < length) memcpy(&bytes, row + at, static_cast<size_t>(length - at));
-  return bytes;
+  uint8_t bytes[16] = {};
+  if (at < length) memcpy(bytes, row + at, static_cast<size_t>(length - at));
+  return load<Bytes16>(bytes);
 }
 
 // (pixel * alpha + background * (255 - alpha) + 127) / 255, for lanes of at least 16 unsigned bits.
@@ -71,9 +71,9 @@ struct Plane {
   Floats floats(const char* row, int64_t at, int64_t length) const {
     const auto* const elements = reinterpret_cast<const float*>(row);
     if (at + kLanes <= length) return load<Floats>(elements + at);
-    Floats v{};
-    if (at < length) memcpy(&v, elements + at, static_cast<size_t>(length - at) * sizeof(float));
-    return v;
+    float values[kLanes] = {};
+    if (at < length) memcpy(values, elements + at, static_cast<size_t>(length - at) * sizeof(float));
+    return load<Floats>(values);
   }
 };
 
@@ -470,6 +470,8 @@ void resize_across(const Unit& unit, const Pixels& pixels, int64_t row, int64_t 
       }
     }
   }
+  // Columns that the block does not have go through the vertical pass with the others and are never stored.
+  if (count < kFixedBlock) memset(scratch.rounded[count], 0, static_cast<size_t>(kFixedBlock - count) * sizeof scratch.rounded[0]);
   for (int c = 0; c < kChannels; c++) {
     for (int64_t i = 0; i < count; i++) round_sums(scratch.across[c][i], scratch.rounded[i]);
     transpose_rounded(scratch.rounded, to[0][c], sizeof to[0] / sizeof(int32_t));
