@@ -27,15 +27,19 @@ const SIGNATURES: readonly { format: string; bytes: string }[] = [
   { format: 'tiff', bytes: 'MM\0+' },
 ];
 
-/** Pixels of a recognised image; they are new memory that only the caller knows. */
-export async function decodeImage(
-  source: Exclude<ImageSource, { kind: 'pixels' }>,
-  options: DecodeOptions,
-): Promise<NativeImage> {
+/** An image that has to be decoded. */
+export type EncodedSource = Exclude<ImageSource, { kind: 'pixels' }>;
+
+/** The source with a copy of the caller's bytes: decoding begins later and on another thread, and they may be gone then. */
+export function ownSource(source: EncodedSource): EncodedSource {
+  return source.kind === 'bytes' ? { ...source, bytes: new Uint8Array(source.bytes) } : source;
+}
+
+/** Pixels of a source that nobody else changes; they are new memory that only the caller knows. */
+export async function decodeImage(source: EncodedSource, options: DecodeOptions): Promise<NativeImage> {
   switch (source.kind) {
     case 'bytes':
-      // Copied now: sharp reads on another thread, where a buffer that was transferred meanwhile would be gone.
-      return decodeBytes(new Uint8Array(source.bytes), 'the image', options);
+      return decodeBytes(source.bytes, 'the image', options);
     case 'file':
       return decodeBytes(await readImageFile(source.path), `the image '${source.path}'`, options);
     case 'blob':

@@ -1,8 +1,9 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { abortable } from './abort.js';
-import { decodeImage } from './decode.js';
+import { decodeImage, ownSource } from './decode.js';
 import { invalid, ManyscaleError } from './errors.js';
 import { Features } from './features.js';
 import { type ImageInput, recogniseImage } from './image.js';
@@ -41,6 +42,7 @@ import {
 import { type Plan, planFor, type Size, sealPlan } from './plan.js';
 import { refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
 import { findRuntime } from './runtime.js';
+import { Slots } from './slots.js';
 import { isDetached, isUnstable, Tensor } from './tensor.js';
 
 /** An Extractor's plan: the geometry, and the shape of the features that it leads to. */
@@ -85,6 +87,13 @@ interface Geometry {
   channels: [from: number, to: number][];
   dims: number[];
 }
+
+/**
+ * Images that are being decoded or hold decoded pixels, of all Extractors: enough that the processors always have work,
+ * few enough that a burst of images takes the memory of a handful and that the decoder's threads do not crowd out the
+ * JavaScript thread.
+ */
+const decodedImages = new Slots(availableParallelism() + 1);
 
 export class Extractor implements AsyncDisposable {
   /** What was loaded: the model, the runtime and the device, the preprocessing in force, and where each fact is from. */
@@ -165,9 +174,16 @@ export class Extractor implements AsyncDisposable {
     const geometry = this.#geometry(mergeScaleOptions(this.#loaded.options.scale, scale));
     const source = recogniseImage(image);
     if (source.kind === 'pixels') return this.#run(source.image, geometry, fit, started, 0, signal);
-    const pixels = await abortable(decodeImage(source, this.#loaded.options), signal);
-    this.#checkUsable();
-    return this.#run(pixels, geometry, fit, started, performance.now() - started, signal);
+    const own = ownSource(source);
+    const work = async () => {
+      this.#checkUsable();
+      const decoding = performance.now();
+      const pixels = await decodeImage(own, this.#loaded.options);
+      signal?.throwIfAborted();
+      this.#checkUsable();
+      return this.#run(pixels, geometry, fit, started, performance.now() - decoding, signal);
+    };
+    return abortable(decodedImages.run(work, signal), signal);
   }
 
   async #run(
