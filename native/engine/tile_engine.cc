@@ -217,16 +217,17 @@ void TileEngine::work() {
     runtime::RunControl control;
     image->controls.push_back(&control);
     std::optional<Error> error;
-    Buffer input;
+    // Not a Buffer with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
+    std::optional<Buffer> input;
     try {
       input = take_input();
       lock.unlock();
-      run_batch(*image, first, count, input, control);
+      run_batch(*image, first, count, *input, control);
     } catch (...) {
       error = current_error();
     }
     if (!lock.owns_lock()) lock.lock();
-    if (input.handle) inputs_.push_back(input);
+    if (input) inputs_.push_back(*input);
     std::erase(image->controls, &control);
     if (error) end(image, error->code(), error->what(), lock);
     image->done += count;
