@@ -14,11 +14,14 @@ const extractor = await Extractor.load(defaultModel, { scales });
 const naive = await loadNaive(defaultModel, { output: extractor.info.output.name, tile: 224 });
 
 const stages = { manyscale: [], naive: [] };
+const reduced = { shrinkOnLoad: true };
 const times = await interleave(
   {
     manyscale: async () => stages.manyscale.push((await extractor.extract(bytes)).timings),
     'naive, one scale after another': async () => stages.naive.push((await extractNaive(naive, bytes, scales)).timings),
     'naive, Promise.all': () => extractNaive(naive, bytes, scales, { parallel: true }),
+    'naive, JPEG decoded small (other pixels)': () => extractNaive(naive, bytes, scales, reduced),
+    'naive, JPEG decoded small, Promise.all': () => extractNaive(naive, bytes, scales, { ...reduced, parallel: true }),
   },
   { rounds: Number(values.rounds) },
 );

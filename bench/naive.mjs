@@ -50,13 +50,22 @@ function poolInto(features, n, channels, h, grid, joined, offset) {
   }
 }
 
+// uint8 [size, size, 3]. shrinkOnLoad is sharp's default for JPEG: it decodes at a fraction of the size. That is faster but not a
+// resize of the image: other pixels, and so other features than the model's own preprocessing gives.
+async function resized(bytes, size, shrinkOnLoad) {
+  const resize = { fit: 'fill' };
+  if (shrinkOnLoad) return sharp(bytes).rotate().resize(size, size, resize).removeAlpha().raw().toBuffer();
+  const { data, info } = await sharp(bytes).rotate().removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  return sharp(data, { raw: info }).resize(size, size, resize).raw().toBuffer();
+}
+
 /** One image at `scales` (integers, relative to the tile): { data, channels, timings } with milliseconds per stage. */
-export async function extractNaive(model, bytes, scales, { parallel = false } = {}) {
+export async function extractNaive(model, bytes, scales, { parallel = false, shrinkOnLoad = false } = {}) {
   const timings = { pixels: 0, model: 0, pool: 0 };
   const one = async (scale) => {
     const size = model.tile * scale;
     let start = performance.now();
-    const pixels = await sharp(bytes).rotate().resize(size, size, { fit: 'fill' }).removeAlpha().toColourspace('srgb').raw().toBuffer();
+    const pixels = await resized(bytes, size, shrinkOnLoad);
     const { data, count } = cut(pixels, size, model);
     timings.pixels += performance.now() - start;
     start = performance.now();
