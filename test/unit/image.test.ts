@@ -8,7 +8,7 @@ import { runInNewContext } from 'node:vm';
 import { deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type DecodeOptions, decodeImage } from '../../src/decode.js';
+import { type DecodeOptions, decodeImage, ownSource } from '../../src/decode.js';
 import { type ImageSource, recogniseImage, recognisePixels } from '../../src/image.js';
 import type { NativeImage } from '../../src/native/addon.js';
 import { DEFAULTS } from '../../src/options.js';
@@ -34,7 +34,7 @@ function image(): Sharp {
 
 function decode(value: unknown, options: Partial<DecodeOptions> = {}): Promise<NativeImage> {
   const source = recogniseImage(value) as Exclude<ImageSource, { kind: 'pixels' }>;
-  return decodeImage(source, { maxPixels: DEFAULTS.maxPixels, colorProfile: 'ignore', ...options });
+  return decodeImage(ownSource(source), { maxPixels: DEFAULTS.maxPixels, colorProfile: 'ignore', ...options });
 }
 
 function largest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
