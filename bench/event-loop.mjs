@@ -11,7 +11,11 @@ import { defaultModel, Extractor } from 'manyscale';
 import { machine, median, table } from './measure.mjs';
 
 const { values } = parseArgs({
-  options: { images: { type: 'string', default: '32' }, rounds: { type: 'string', default: '5' }, json: { type: 'boolean', default: false } },
+  options: {
+    images: { type: 'string', default: '32' },
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'boolean', default: false },
+  },
 });
 const images = Number(values.images);
 const bytes = await readFile(new URL('../examples/photos/dandelions.jpg', import.meta.url));
@@ -61,6 +65,12 @@ if (values.json) {
 } else {
   console.log(`${result.what}\n`);
   const row = (name) => [name, median(stops[name]).toFixed(1), Math.max(...stops[name]).toFixed(1)];
-  console.log(table([['', 'median', 'worst'], row('burst'), [`control: ${threads} busy native threads`, ...row('control').slice(1)]]));
+  console.log(
+    table([
+      ['', 'median', 'worst'],
+      row('burst'),
+      [`control: ${threads} busy native threads`, ...row('control').slice(1)],
+    ]),
+  );
 }
 await extractor.dispose();

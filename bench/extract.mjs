@@ -7,7 +7,9 @@ import { defaultModel, Extractor } from 'manyscale';
 import { interleave, machine, median, table } from './measure.mjs';
 import { extractNaive, loadNaive } from './naive.mjs';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, json: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '9' }, json: { type: 'boolean', default: false } },
+});
 const bytes = await readFile(new URL('../examples/photos/dandelions-large.jpg', import.meta.url));
 const scales = [1, 2, 3];
 const extractor = await Extractor.load(defaultModel, { scales });
@@ -32,16 +34,28 @@ const result = {
   machine: machine(),
   medians: Object.fromEntries(Object.entries(times).map(([name, runs]) => [name, median(runs)])),
   stages: Object.fromEntries(
-    Object.entries(stages).map(([name, runs]) => [name, Object.fromEntries(Object.keys(runs[0]).map((key) => [key, median(runs.map((run) => run[key]))]))]),
+    Object.entries(stages).map(([name, runs]) => [
+      name,
+      Object.fromEntries(Object.keys(runs[0]).map((key) => [key, median(runs.map((run) => run[key]))])),
+    ]),
   ),
 };
 if (values.json) {
   console.log(JSON.stringify(result));
 } else {
   console.log(`${result.what}\n`);
-  console.log(table([['', 'ms', 'manyscale is faster by'], ...Object.entries(result.medians).map(([name, ms]) => [name, ms.toFixed(1), (ms / ours).toFixed(2)])]));
+  console.log(
+    table([
+      ['', 'ms', 'manyscale is faster by'],
+      ...Object.entries(result.medians).map(([name, ms]) => [name, ms.toFixed(1), (ms / ours).toFixed(2)]),
+    ]),
+  );
   for (const [name, parts] of Object.entries(result.stages)) {
-    console.log(`\n${name}: ${Object.entries(parts).map(([part, ms]) => `${part} ${ms.toFixed(1)}`).join(', ')}`);
+    console.log(
+      `\n${name}: ${Object.entries(parts)
+        .map(([part, ms]) => `${part} ${ms.toFixed(1)}`)
+        .join(', ')}`,
+    );
   }
 }
 await extractor.dispose();

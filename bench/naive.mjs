@@ -81,7 +81,8 @@ export async function extractNaive(model, bytes, scales, { parallel = false, shr
   const start = performance.now();
   const [, channels, h] = results[0].dims;
   const joined = new Float32Array(scales.length * channels * h * h);
-  results.forEach((result, i) => poolInto(result.data, result.scale, channels, h, h, joined, i * channels));
+  for (const [i, result] of results.entries())
+    poolInto(result.data, result.scale, channels, h, h, joined, i * channels);
   timings.pool += performance.now() - start;
   return { data: joined, channels: channels * scales.length, timings };
 }

@@ -106,13 +106,17 @@ void run_case(const Case& c, bool json, bool& first_row) {
   }
   const double copy = median(copies);
   const int threads = backends[1]->concurrency();
-  if (!json) std::printf("\n%s, %s: memcpy %.2f ms\n%-26s %14s %9s %12s %9s\n", c.name, split::kernel_isa(), copy, "mode", "1 thread, ms", "x memcpy", (std::to_string(threads) + " threads, ms").c_str(), "x memcpy");
+  if (!json)
+    std::printf("\n%s, %s: memcpy %.2f ms\n%-26s %14s %9s %12s %9s\n", c.name, split::kernel_isa(), copy, "mode", "1 thread, ms", "x memcpy",
+                (std::to_string(threads) + " threads, ms").c_str(), "x memcpy");
   for (size_t mode = 0; mode < modes.size(); mode++) {
     const double alone = median(times[0][mode]), together = median(times[1][mode]);
     const char* const name = resize_mode_name(modes[mode].resize);
     if (json) {
-      std::printf("%s  {\"case\": \"%s\", \"isa\": \"%s\", \"mode\": \"%s\", \"memcpyMs\": %.4f, \"oneThreadMs\": %.4f, \"threads\": %d, \"threadsMs\": %.4f, \"ratio\": %.3f}", first_row ? "" : ",\n", c.name,
-                  split::kernel_isa(), name, copy, alone, threads, together, together / copy);
+      std::printf(
+          "%s  {\"case\": \"%s\", \"isa\": \"%s\", \"mode\": \"%s\", \"memcpyMs\": %.4f, \"oneThreadMs\": %.4f, \"threads\": %d, \"threadsMs\": %.4f, "
+          "\"ratio\": %.3f}",
+          first_row ? "" : ",\n", c.name, split::kernel_isa(), name, copy, alone, threads, together, together / copy);
       first_row = false;
     } else {
       std::printf("%-26s %14.2f %9.2f %12.2f %9.2f\n", name, alone, alone / copy, together, together / copy);

@@ -35,7 +35,8 @@ Napi::Object element(const Napi::Array& array, uint32_t index, const char* name)
 
 int64_t to_integer(Napi::Env env, double value, const char* name) {
   // 2^53: beyond it doubles skip integers, and far beyond the conversion would be undefined.
-  if (!(value >= -9007199254740992.0 && value <= 9007199254740992.0)) refuse(env, std::string("Expected an integer for ") + name + " but received " + std::to_string(value));
+  if (!(value >= -9007199254740992.0 && value <= 9007199254740992.0))
+    refuse(env, std::string("Expected an integer for ") + name + " but received " + std::to_string(value));
   return static_cast<int64_t>(value);
 }
 
@@ -208,7 +209,8 @@ ImageArgument to_image(const Napi::Object& object) {
 
   const size_t needed = static_cast<size_t>(source.byte_size());
   if (array.ByteLength() < needed) {
-    refuse(env, "Expected at least " + std::to_string(needed) + " bytes for an image of " + to_string(Size{source.height, source.width}) + " with " + std::to_string(source.channels) + " channels but received " + std::to_string(array.ByteLength()));
+    refuse(env, "Expected at least " + std::to_string(needed) + " bytes for an image of " + to_string(Size{source.height, source.width}) + " with " +
+                    std::to_string(source.channels) + " channels but received " + std::to_string(array.ByteLength()));
   }
   void* data = nullptr;  // by the plain call: node-addon-api's goes through the ArrayBuffer, which a SharedArrayBuffer is not
   napi_get_typedarray_info(env, array, nullptr, nullptr, &data, nullptr, nullptr);
@@ -256,7 +258,8 @@ Result make_result(Napi::Env env, int64_t elements) {
     result.data = result.array.Data();
     return result;
   } catch (const Napi::Error&) {
-    throw Error(ErrorCode::kOutOfMemory, "Expected memory for a result of " + std::to_string(bytes) + " bytes but JavaScript could not allocate it; use smaller scales");
+    throw Error(ErrorCode::kOutOfMemory,
+                "Expected memory for a result of " + std::to_string(bytes) + " bytes but JavaScript could not allocate it; use smaller scales");
   }
 }
 
@@ -264,7 +267,7 @@ std::shared_ptr<void> copy_bytes(const void* data, size_t bytes) {
   constexpr std::align_val_t alignment{64};
   void* const copy = ::operator new(bytes, alignment);
   std::memcpy(copy, data, bytes);
-  return {copy, [](void* memory) { ::operator delete(memory, std::align_val_t{64}); }};
+  return {copy, [](void* memory) { ::operator delete (memory, std::align_val_t{64}); }};
 }
 
 }  // namespace manyscale::addon

@@ -13,9 +13,7 @@ Napi::Error to_javascript(Napi::Env env, const Error& error) {
   return value;
 }
 
-void Environment::create(Napi::Env env) {
-  env.SetInstanceData<Environment>(new Environment(env));
-}
+void Environment::create(Napi::Env env) { env.SetInstanceData<Environment>(new Environment(env)); }
 
 Environment::Environment(Napi::Env env) : env_(env), float32_array_(Napi::Persistent(env.Global().Get("Float32Array").As<Napi::Function>())) {
   const napi_status status = napi_create_threadsafe_function(
@@ -27,7 +25,8 @@ Environment::Environment(Napi::Env env) : env_(env), float32_array_(Napi::Persis
   if (status != napi_ok) throw Napi::Error::New(env, "Expected a completion channel for manyscale but Node refused to make one");
   napi_unref_threadsafe_function(env, channel_);
   // Hooks run last in, first out: this one before the channel's own.
-  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Environment*>(self)->close(); }, this);
+  napi_add_env_cleanup_hook(
+      env, [](void* self) { static_cast<Environment*>(self)->close(); }, this);
 }
 
 Napi::Float32Array Environment::new_float32_array(int64_t elements) const {

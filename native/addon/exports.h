@@ -13,7 +13,8 @@ void export_sessions(Napi::Env env, Napi::Object exports);    // runtimeInfo, lo
 // Adds a function whose C++ exceptions become JavaScript ones.
 template <typename Body>
 void export_function(Napi::Env env, Napi::Object object, const char* name, Body body) {
-  object.Set(name, Napi::Function::New(env, [body](const Napi::CallbackInfo& info) -> Napi::Value { return guarded(info.Env(), [&] { return body(info); }); }, name));
+  object.Set(name, Napi::Function::New(
+                       env, [body](const Napi::CallbackInfo& info) -> Napi::Value { return guarded(info.Env(), [&] { return body(info); }); }, name));
 }
 
 }  // namespace manyscale::addon

@@ -53,9 +53,8 @@ Napi::Value split(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i < arrays.size(); i++) batches.Set(static_cast<uint32_t>(i), arrays[i]->Value());
     return batches;
   };
-  return Environment::of(env).run_task(std::move(call), [request = std::move(request), destinations, data = image.data, copy = image.copy] {
-    engine::split_all(request, data, destinations);
-  });
+  return Environment::of(env).run_task(
+      std::move(call), [request = std::move(request), destinations, data = image.data, copy = image.copy] { engine::split_all(request, data, destinations); });
 }
 
 Napi::Value pool(const Napi::CallbackInfo& info) {
@@ -73,7 +72,8 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < grids.Length() && i < channels.Length(); i++) {
     const Napi::Value grid = grids.Get(i);
     const Napi::Value count = channels.Get(i);
-    if (!grid.IsObject() || !count.IsNumber()) throw Error(ErrorCode::kInvalidArgument, "Expected a grid and a number of channels for every scale but received another type");
+    if (!grid.IsObject() || !count.IsNumber())
+      throw Error(ErrorCode::kInvalidArgument, "Expected a grid and a number of channels for every scale but received another type");
     request.features.push_back({to_size(grid.As<Napi::Object>()), count.As<Napi::Number>().Int64Value()});
   }
   request.joined = features.Length() == 1 && request.plan.scales.size() > 1;
@@ -81,7 +81,8 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
 
   const std::vector<int64_t> elements = engine::pool_source_elements(*params, request.joined);
   if (features.Length() != elements.size()) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(elements.size()) + " buffers of tile features but received " + std::to_string(features.Length()));
+    throw Error(ErrorCode::kInvalidArgument,
+                "Expected " + std::to_string(elements.size()) + " buffers of tile features but received " + std::to_string(features.Length()));
   }
   std::vector<std::shared_ptr<void>> copies;  // the caller may reuse its buffers as soon as this returns
   std::vector<const float*> sources;
@@ -92,7 +93,8 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
     }
     const size_t bytes = static_cast<size_t>(elements[i]) * sizeof(float);
     if (value.As<Napi::TypedArray>().ByteLength() != bytes) {
-      throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(elements[i]) + " numbers for the tile features of a scale but received " + std::to_string(value.As<Napi::TypedArray>().ByteLength() / sizeof(float)));
+      throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(elements[i]) + " numbers for the tile features of a scale but received " +
+                                                   std::to_string(value.As<Napi::TypedArray>().ByteLength() / sizeof(float)));
     }
     void* data = nullptr;
     napi_get_typedarray_info(env, value, nullptr, nullptr, &data, nullptr, nullptr);
@@ -104,7 +106,8 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
   const auto array = std::make_shared<Napi::Reference<Napi::Float32Array>>(Napi::Persistent(result.array));
   Environment::Call call;
   call.result = [array](Napi::Env) -> Napi::Value { return array->Value(); };
-  return Environment::of(env).run_task(std::move(call), [params, copies, sources, destination = result.data] { engine::pool_all(*params, sources, destination); });
+  return Environment::of(env).run_task(std::move(call),
+                                       [params, copies, sources, destination = result.data] { engine::pool_all(*params, sources, destination); });
 }
 
 }  // namespace

@@ -23,7 +23,9 @@ engine::ModelConfiguration to_configuration(const Napi::Object& object) {
 }
 
 void check_index(size_t index, size_t count, const char* what) {
-  if (index >= count) throw Error(ErrorCode::kInvalidArgument, std::string("Expected an index below ") + std::to_string(count) + " for " + what + " but received " + std::to_string(index));
+  if (index >= count)
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string("Expected an index below ") + std::to_string(count) + " for " + what + " but received " + std::to_string(index));
 }
 
 Napi::Value probe(const EnginePointer& engine, const std::shared_ptr<const std::pair<size_t, size_t>>& counts, const Napi::CallbackInfo& info) {
@@ -42,7 +44,9 @@ Napi::Value probe(const EnginePointer& engine, const std::shared_ptr<const std::
     for (size_t i = 0; i < found->size(); i++) values.Set(static_cast<uint32_t>(i), from_value_info(env, (*found)[i]));
     return values;
   };
-  return Environment::of(info.Env()).run_task(std::move(call), [engine, configuration, outputs, found] { *found = engine->probe(configuration, outputs, nullptr); });
+  return Environment::of(info.Env()).run_task(std::move(call), [engine, configuration, outputs, found] {
+    *found = engine->probe(configuration, outputs, nullptr);
+  });
 }
 
 Napi::Value extract(const EnginePointer& engine, const Napi::CallbackInfo& info) {
@@ -134,7 +138,9 @@ Napi::Value runtime_info(const Napi::CallbackInfo& info) {
   const auto description = std::make_shared<engine::RuntimeDescription>();
   Environment::Call call;
   call.result = [description](Napi::Env env) -> Napi::Value { return from_runtime(env, *description); };
-  return Environment::of(info.Env()).run_task(std::move(call), [description, path, probe_providers] { *description = engine::describe_runtime(path, probe_providers); });
+  return Environment::of(info.Env()).run_task(std::move(call), [description, path, probe_providers] {
+    *description = engine::describe_runtime(path, probe_providers);
+  });
 }
 
 Napi::Value load_session(const Napi::CallbackInfo& info) {

@@ -98,8 +98,8 @@ void check_total(const Plan& plan) {
                                               std::to_string(total) + "; take smaller or fewer scales");
   }
   if (tiles > kMaxPlanTiles) {
-    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanTiles) + " tiles over all scales but received " +
-                                              std::to_string(tiles) + "; take larger tiles or smaller scales");
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanTiles) + " tiles over all scales but received " + std::to_string(tiles) +
+                                              "; take larger tiles or smaller scales");
   }
 }
 

@@ -47,7 +47,7 @@ struct Plan {
 // Limits that turn absurd requests into ERR_PLAN_TOO_LARGE before anything is allocated.
 inline constexpr int64_t kMaxSide = int64_t{1} << 24;        // pixels along one axis
 inline constexpr int64_t kMaxPlanPixels = int64_t{1} << 31;  // of all scales of one image
-inline constexpr int64_t kMaxPlanTiles = int64_t{1} << 20;    // of all scales of one image
+inline constexpr int64_t kMaxPlanTiles = int64_t{1} << 20;   // of all scales of one image
 inline constexpr int64_t kMaxScales = 1024;
 
 // Error kInvalidArgument (bad sizes, scales that do not divide: names the nearest that do) or kPlanTooLarge.

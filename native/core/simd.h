@@ -121,7 +121,9 @@ MANYSCALE_INLINE Ints spread_fourth(Ints v) {
 
 // Of two vectors of 16 bytes: a[0], b[0], a[1], b[1] ... from the lower and from the upper halves.
 MANYSCALE_INLINE Bytes16 zip_low(Bytes16 a, Bytes16 b) { return MANYSCALE_SHUFFLE(Bytes16, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); }
-MANYSCALE_INLINE Bytes16 zip_high(Bytes16 a, Bytes16 b) { return MANYSCALE_SHUFFLE(Bytes16, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31); }
+MANYSCALE_INLINE Bytes16 zip_high(Bytes16 a, Bytes16 b) {
+  return MANYSCALE_SHUFFLE(Bytes16, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
 
 // Lanes as pairs of 16-bit integers: a.low * b.low + a.high * b.high.
 MANYSCALE_INLINE Ints multiply_pairs(Ints a, Ints b) {

@@ -13,9 +13,7 @@ struct BatchPolicy {
   int64_t max_batch = 4;
 
   // Spreads what is queued over the workers that could take it, the asking one included.
-  int64_t batch(int64_t queued, int64_t idle_workers) const {
-    return std::clamp(ceil_div(queued, std::max<int64_t>(idle_workers, 1)), int64_t{1}, max_batch);
-  }
+  int64_t batch(int64_t queued, int64_t idle_workers) const { return std::clamp(ceil_div(queued, std::max<int64_t>(idle_workers, 1)), int64_t{1}, max_batch); }
 };
 
 }  // namespace manyscale::engine

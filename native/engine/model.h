@@ -23,7 +23,7 @@ struct RuntimeDescription {
 RuntimeDescription describe_runtime(const std::string& library_path, bool probe_providers);
 
 struct ModelSource {
-  std::string path;              // or:
+  std::string path;  // or:
   std::vector<char> bytes;
 };
 

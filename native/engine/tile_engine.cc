@@ -84,14 +84,14 @@ class TileEngine::Image {
   const int64_t tiles;
   split::Params split_params;  // without tiles: each batch names its own
   std::vector<split::TileTarget> targets;
-  int64_t tile_features = 0;   // floats that the model gives for a tile
+  int64_t tile_features = 0;  // floats that the model gives for a tile
   Scratch features;
 
   bool prepared = false;
-  int64_t next = 0;     // first tile that nobody has taken
-  int64_t done = 0;     // tiles whose features are there
-  int active = 0;       // workers that prepare, run or pool this image
-  std::optional<Error> error;  // once set, no batch is taken any more
+  int64_t next = 0;                            // first tile that nobody has taken
+  int64_t done = 0;                            // tiles whose features are there
+  int active = 0;                              // workers that prepare, run or pool this image
+  std::optional<Error> error;                  // once set, no batch is taken any more
   std::vector<runtime::RunControl*> controls;  // of the batches that run
 
   const Clock::time_point submitted = Clock::now();
@@ -294,7 +294,8 @@ Buffer TileEngine::take_input() {
     inputs_.pop_back();
     return buffer;
   }
-  const int64_t bytes = checked_product("a tile batch's bytes", policy_.max_batch, kChannels, configuration_.tile.height, configuration_.tile.width, int64_t{sizeof(float)});
+  const int64_t bytes =
+      checked_product("a tile batch's bytes", policy_.max_batch, kChannels, configuration_.tile.height, configuration_.tile.width, int64_t{sizeof(float)});
   return cpu::cpu_backend().allocate(static_cast<size_t>(bytes));
 }
 

@@ -39,10 +39,10 @@ struct Timings {  // milliseconds; split and model are summed over threads, the 
 class TileEngine : public std::enable_shared_from_this<TileEngine> {
  public:
   struct Request {
-    SplitRequest split;               // every scale's tile is the model's
-    const void* pixels = nullptr;     // alive until done
-    pool::Params pool;                // of joined features
-    float* destination = nullptr;     // pool.output_elements() floats, alive until done
+    SplitRequest split;            // every scale's tile is the model's
+    const void* pixels = nullptr;  // alive until done
+    pool::Params pool;             // of joined features
+    float* destination = nullptr;  // pool.output_elements() floats, alive until done
     // Called once, on any thread, after which nothing of the request is touched.
     std::function<void(std::optional<Error>, const Timings&)> done;
   };

@@ -22,7 +22,9 @@ const std::vector<ResizeMode>& all_modes() {
   return modes;
 }
 
-double weight(const AxisTable& table, size_t index) { return is_pillow(table.mode) ? table.fixed_weights[index] / std::ldexp(1.0, kPillowPrecisionBits) : static_cast<double>(table.weights[index]); }
+double weight(const AxisTable& table, size_t index) {
+  return is_pillow(table.mode) ? table.fixed_weights[index] / std::ldexp(1.0, kPillowPrecisionBits) : static_cast<double>(table.weights[index]);
+}
 
 void check_table(const AxisTable& table) {
   const auto out = static_cast<size_t>(table.out);
@@ -71,7 +73,8 @@ TEST_CASE("axis: windows lie inside the source, move on, and their weights add u
   std::uniform_int_distribution<int64_t> size(1, 700);
   for (ResizeMode mode : all_modes()) {
     INFO(resize_mode_name(mode));
-    for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 17}, {17, 1}, {2, 3}, {3, 9}, {5000, 672}, {30000, 7}, {7, 3001}, {1344, 224}}) {
+    for (const auto& [in, out] :
+         std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 17}, {17, 1}, {2, 3}, {3, 9}, {5000, 672}, {30000, 7}, {7, 3001}, {1344, 224}}) {
       INFO(in, " to ", out);
       check_table(make_axis_table(mode, in, out));
     }

@@ -139,10 +139,12 @@ void compare(const Case& c, std::mt19937& random) {
 }
 
 std::string describe(const Case& c) {
-  std::string text = std::string(resize_mode_name(c.preprocess.resize)) + (c.source.type == PixelType::kUint8 ? " uint8 " : " float ") + std::to_string(c.source.batch) + " x " +
-                     std::to_string(c.source.channels) + " x " + std::to_string(c.source.height) + " x " + std::to_string(c.source.width) + " stride " + std::to_string(c.source.row_stride);
+  std::string text = std::string(resize_mode_name(c.preprocess.resize)) + (c.source.type == PixelType::kUint8 ? " uint8 " : " float ") +
+                     std::to_string(c.source.batch) + " x " + std::to_string(c.source.channels) + " x " + std::to_string(c.source.height) + " x " +
+                     std::to_string(c.source.width) + " stride " + std::to_string(c.source.row_stride);
   if (c.crop) text += " crop " + to_string(Size{c.crop->height, c.crop->width}) + " at " + std::to_string(c.crop->top) + ", " + std::to_string(c.crop->left);
-  for (const Scale& scale : c.plan.scales) text += "; " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile());
+  for (const Scale& scale : c.plan.scales)
+    text += "; " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile());
   return text;
 }
 
@@ -240,7 +242,8 @@ TEST_CASE("split: kernels equal the reference at odd shapes") {
         std::vector<Scale> scales;
         for (int64_t n = between(1, 3); n > 0; n--) scales.push_back(scale_of(between(1, 3), between(1, 3), between(1, 50), between(1, 50)));
         // Sizes that stay, on one axis or both, are copies.
-        if (random() % 4 == 0) scales.push_back(scale_of(1, 1, c.crop ? c.crop->height : c.source.height, random() % 2 ? between(1, 50) : c.crop ? c.crop->width : c.source.width));
+        if (random() % 4 == 0)
+          scales.push_back(scale_of(1, 1, c.crop ? c.crop->height : c.source.height, random() % 2 ? between(1, 50) : c.crop ? c.crop->width : c.source.width));
         c.plan = plan_of({c.source.height, c.source.width}, scales);
         c.text = describe(c);
         compare(c, random);
@@ -258,9 +261,10 @@ TEST_CASE("split: kernels equal the reference at extreme shapes") {
     Scale scale;
   };
   const Shape shapes[] = {
-      {{30000, 1}, scale_of(1, 1, 7, 3)},     {{1, 30000}, scale_of(1, 1, 3, 7)},       {{30000, 1}, scale_of(2, 1, 1009, 1)}, {{1, 30000}, scale_of(1, 2, 1, 1009)},
-      {{1, 1}, scale_of(2, 3, 33, 17)},       {{2, 2}, scale_of(1, 1, 200, 300)},       {{700, 900}, scale_of(1, 1, 3, 2)},    {{601, 1201}, scale_of(2, 2, 56, 64)},
-      {{1344, 1344}, scale_of(1, 1, 64, 64)}, {{257, 4099}, scale_of(1, 5, 224, 224)},
+      {{30000, 1}, scale_of(1, 1, 7, 3)},      {{1, 30000}, scale_of(1, 1, 3, 7)},    {{30000, 1}, scale_of(2, 1, 1009, 1)},
+      {{1, 30000}, scale_of(1, 2, 1, 1009)},   {{1, 1}, scale_of(2, 3, 33, 17)},      {{2, 2}, scale_of(1, 1, 200, 300)},
+      {{700, 900}, scale_of(1, 1, 3, 2)},      {{601, 1201}, scale_of(2, 2, 56, 64)}, {{1344, 1344}, scale_of(1, 1, 64, 64)},
+      {{257, 4099}, scale_of(1, 5, 224, 224)},
   };
   for (PixelType type : {PixelType::kUint8, PixelType::kFloat32}) {
     for (ResizeMode mode : modes_for(type)) {
@@ -353,7 +357,8 @@ TEST_CASE("split: every colour, ground and transparency is composed as the refer
 
 TEST_CASE("split: no tiles are no work") {
   const Plan plan = plan_of({4, 4}, {scale_of(1, 1, 2, 2)});
-  const Params params = make_params({PixelType::kUint8, 1, 3, 4, 4, 0}, plan, std::nullopt, {}, make_tables(plan, std::nullopt, ResizeMode::kTorchBicubicAntialias));
+  const Params params =
+      make_params({PixelType::kUint8, 1, 3, 4, 4, 0}, plan, std::nullopt, {}, make_tables(plan, std::nullopt, ResizeMode::kTorchBicubicAntialias));
   const std::vector<uint8_t> bytes(48);
   const auto guards = guarded(12);
   make(Path::kKernels, params, bytes.data(), {guards.get()});

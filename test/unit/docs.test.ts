@@ -8,9 +8,12 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const pages = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)].filter(
-  (page) => page.endsWith('.md'),
-);
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  ...readdirSync(`${root}docs`).map((name) => `docs/${name}`),
+].filter((page) => page.endsWith('.md'));
 const text = (page: string) => readFileSync(root + page, 'utf8');
 
 /** Node.js 20 does not parse `await using`: the same without disposing, since the process ends. */

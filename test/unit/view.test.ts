@@ -111,12 +111,12 @@ describe('colourFeatures', () => {
       const cell = Math.floor(y * grid.height) * grid.width + Math.floor(x * grid.width);
       return [...grid.rgb.subarray(cell * 3, cell * 3 + 3)];
     };
-    for (const place of [
+    for (const [y, x] of [
       [0.5, 0.5],
       [0.1, 0.1],
       [0.9, 0.1],
     ] as const) {
-      const [small, large, both] = [at(alone, 0, ...place), at(alone, 1, ...place), at(joined, 0, ...place)];
+      const [small, large, both] = [at(alone, 0, y, x), at(alone, 1, y, x), at(joined, 0, y, x)];
       for (let c = 0; c < 3; c++) {
         expect(Math.abs((small[c] ?? 0) - (large[c] ?? 0))).toBeLessThan(40);
         expect(Math.abs((small[c] ?? 0) - (both[c] ?? 0))).toBeLessThan(40);

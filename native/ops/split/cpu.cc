@@ -117,19 +117,19 @@ struct Transparent {
 
 // ---- 'torch-' modes
 
-constexpr int kBlock = 16;                    // output columns that are made together
-constexpr int kBandRows = 16;                 // output rows of a unit
+constexpr int kBlock = 16;     // output columns that are made together
+constexpr int kBandRows = 16;  // output rows of a unit
 constexpr int kBandVectors = kBandRows / kLanes;
-constexpr int kStripVectors = 6;              // of source columns that are resized vertically together: one register each
+constexpr int kStripVectors = 6;  // of source columns that are resized vertically together: one register each
 constexpr int kStrip = kStripVectors * kLanes;
-constexpr int kStripRows = 64;                // source rows of a strip at a time: its floats stay in the first-level cache
-constexpr int kColumns = 512;                 // vertically resized columns kept for the horizontal pass
+constexpr int kStripRows = 64;  // source rows of a strip at a time: its floats stay in the first-level cache
+constexpr int kColumns = 512;   // vertically resized columns kept for the horizontal pass
 
 struct alignas(64) FloatScratch {
-  float strip[kStripRows][kStrip];            // source rows
-  float sums[kBandRows][kStrip];              // output rows
+  float strip[kStripRows][kStrip];  // source rows
+  float sums[kBandRows][kStrip];    // output rows
   float columns[kColumns][kBandRows];
-  float block[3][kBlock][kBandRows];          // output pixels
+  float block[3][kBlock][kBandRows];  // output pixels
 };
 
 // The strip's share of every output row of the band. The strip has slots [begin, end) of the source rows; a window that
@@ -312,20 +312,20 @@ void float_unit(const Unit& unit, void* memory) {
 
 constexpr int kPrecisionBits = 22;
 constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
-constexpr int kGroup = 16;                    // source rows that are resized horizontally together
+constexpr int kGroup = 16;  // source rows that are resized horizontally together
 constexpr int kGroupVectors = kGroup / kLanes;
-constexpr int kFixedRows = 32;                // output rows of a unit: neighbours need some of the same source rows
-constexpr int kFixedBlock = 32;               // output columns that are made together
-constexpr int kRowPairs = 64;                 // pairs of source rows kept for the vertical pass
-constexpr int kColumnPairs = 64;              // pairs of source columns at a time
+constexpr int kFixedRows = 32;    // output rows of a unit: neighbours need some of the same source rows
+constexpr int kFixedBlock = 32;   // output columns that are made together
+constexpr int kRowPairs = 64;     // pairs of source rows kept for the vertical pass
+constexpr int kColumnPairs = 64;  // pairs of source columns at a time
 
 struct alignas(64) FixedScratch {
-  uint8_t bytes[2 * kColumnPairs * 4][kGroup];         // source columns
-  int32_t pairs[kColumnPairs][3][kGroup];              // lane: (even pixel, odd pixel) of a row
-  int32_t across[3][kFixedBlock][kGroup];              // horizontal sums
+  uint8_t bytes[2 * kColumnPairs * 4][kGroup];  // source columns
+  int32_t pairs[kColumnPairs][3][kGroup];       // lane: (even pixel, odd pixel) of a row
+  int32_t across[3][kFixedBlock][kGroup];       // horizontal sums
   int16_t rounded[kFixedBlock][kGroup];
-  int32_t rows[kRowPairs][3][kFixedBlock];             // lane: (even row, odd row) of a column
-  int32_t down[kFixedRows][3][kFixedBlock];            // vertical sums
+  int32_t rows[kRowPairs][3][kFixedBlock];   // lane: (even row, odd row) of a column
+  int32_t down[kFixedRows][3][kFixedBlock];  // vertical sums
 };
 
 // 16 x 16 bytes, in place: four rounds of interleaving a vector with the one 8 further.

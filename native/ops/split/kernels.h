@@ -13,20 +13,20 @@ namespace manyscale::split {
 struct FloatAxis {
   const int32_t* slot;
   const int32_t* count;
-  const int32_t* weight;   // of output pixel i: weights[weight[i]] and on
+  const int32_t* weight;  // of output pixel i: weights[weight[i]] and on
   const float* weights;
-  const int32_t* source;   // vertically: the source row of a slot; horizontally: the first element of each vector of slots
+  const int32_t* source;  // vertically: the source row of a slot; horizontally: the first element of each vector of slots
 };
 
 // One axis of a resize for the 'pillow-' modes. Taps come in pairs of source pixels (2p, 2p + 1), so that a pair of 16-bit
 // products is added at once. A weight is high * 2^kWeightSplit + low; each pair of taps has two entries, the highs and the
 // lows, the even pixel's in the lower 16 bits.
 struct FixedAxis {
-  const int32_t* pair;     // of output pixel i: its first pair
-  const int32_t* count;    // pairs
-  const int32_t* weight;   // of output pixel i: weights[weight[i]] and on
+  const int32_t* pair;    // of output pixel i: its first pair
+  const int32_t* count;   // pairs
+  const int32_t* weight;  // of output pixel i: weights[weight[i]] and on
   const int32_t* weights;
-  int64_t length;          // source pixels
+  int64_t length;  // source pixels
 };
 
 inline constexpr int kWeightSplit = 11;
@@ -43,31 +43,31 @@ inline constexpr int kMaxWritten = 3;
 // Some rows of adjacent tiles of one scale, and the written channels that come from one plane of the source.
 struct Unit {
   const ScaleView* scale;
-  const void* source;            // the crop's first element
-  int64_t row;                   // of the scale
-  int64_t rows;                  // at most Kernels::band_rows
-  int64_t column;                // of the scale: the first tile's left edge
+  const void* source;  // the crop's first element
+  int64_t row;         // of the scale
+  int64_t rows;        // at most Kernels::band_rows
+  int64_t column;      // of the scale: the first tile's left edge
   int64_t tiles;
-  float* const* targets;         // [tiles] each tile's first element
-  int64_t target_offset;         // of `row` of the first written channel, from there
-  int64_t written;               // channels, at most kMaxWritten
-  int32_t computed[kMaxWritten]; // of each written channel: which of the source's channels it shows
+  float* const* targets;          // [tiles] each tile's first element
+  int64_t target_offset;          // of `row` of the first written channel, from there
+  int64_t written;                // channels, at most kMaxWritten
+  int32_t computed[kMaxWritten];  // of each written channel: which of the source's channels it shows
   float multiply[kMaxWritten];
   float add[kMaxWritten];
-  int64_t row_stride;            // bytes
-  int64_t row_elements;          // that may be read from the crop's left edge on
+  int64_t row_stride;    // bytes
+  int64_t row_elements;  // that may be read from the crop's left edge on
   uint8_t background[3];
 };
 
 using Kernel = void (*)(const Unit& unit, void* scratch);
 
 struct Kernels {
-  const char* isa;               // that the compiler was told to produce
-  int64_t lanes;                 // slots in a vector of FloatAxis::source
-  int64_t float_band_rows;       // output rows of a unit, 'torch-' modes
-  int64_t fixed_band_rows;       // 'pillow-' modes
-  size_t scratch_bytes;          // aligned to 64, one for each thread
-  Kernel from_float;             // one plane of float32
+  const char* isa;          // that the compiler was told to produce
+  int64_t lanes;            // slots in a vector of FloatAxis::source
+  int64_t float_band_rows;  // output rows of a unit, 'torch-' modes
+  int64_t fixed_band_rows;  // 'pillow-' modes
+  size_t scratch_bytes;     // aligned to 64, one for each thread
+  Kernel from_float;        // one plane of float32
   Kernel from_grey, from_rgb, from_rgba;
   Kernel fixed_from_grey, fixed_from_rgb, fixed_from_rgba;
 };

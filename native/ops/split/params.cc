@@ -16,7 +16,8 @@ Rectangle check_crop(Size image, const std::optional<Rectangle>& crop) {
   if (!crop) return {0, 0, image.height, image.width};
   const Rectangle& r = *crop;
   if (r.top < 0 || r.left < 0 || r.height < 1 || r.width < 1 || r.height > image.height - r.top || r.width > image.width - r.left) {
-    refuse("Expected a crop inside the image of " + to_string(image) + " but received " + to_string(Size{r.height, r.width}) + " at row " + std::to_string(r.top) + ", column " + std::to_string(r.left));
+    refuse("Expected a crop inside the image of " + to_string(image) + " but received " + to_string(Size{r.height, r.width}) + " at row " +
+           std::to_string(r.top) + ", column " + std::to_string(r.left));
   }
   return r;
 }
@@ -43,15 +44,20 @@ int64_t Source::byte_size() const {
 void check_source(Source& source) {
   if (source.height < 1 || source.width < 1) refuse("Expected an image of at least 1 x 1 pixels but received " + to_string(Size{source.height, source.width}));
   if (source.type == PixelType::kFloat32) {
-    if (source.batch < 1 || source.channels < 1) refuse("Expected at least 1 image and 1 channel for a float tensor but received " + std::to_string(source.batch) + " and " + std::to_string(source.channels));
+    if (source.batch < 1 || source.channels < 1)
+      refuse("Expected at least 1 image and 1 channel for a float tensor but received " + std::to_string(source.batch) + " and " +
+             std::to_string(source.channels));
     checked_product("an image's bytes", source.batch, source.channels, source.height, source.width, 4);
     return;
   }
   if (source.batch != 1) refuse("Expected one uint8 image but received " + std::to_string(source.batch));
-  if (source.channels != 1 && source.channels != 3 && source.channels != 4) refuse("Expected 1, 3 or 4 channels for a uint8 image but received " + std::to_string(source.channels));
+  if (source.channels != 1 && source.channels != 3 && source.channels != 4)
+    refuse("Expected 1, 3 or 4 channels for a uint8 image but received " + std::to_string(source.channels));
   const int64_t row = checked_product("an image's row", source.width, source.channels);
   if (source.row_stride == 0) source.row_stride = row;
-  if (source.row_stride < row) refuse("Expected a stride of at least " + std::to_string(row) + " bytes (width * channels) for a uint8 image but received " + std::to_string(source.row_stride));
+  if (source.row_stride < row)
+    refuse("Expected a stride of at least " + std::to_string(row) + " bytes (width * channels) for a uint8 image but received " +
+           std::to_string(source.row_stride));
   checked_product("an image's bytes", source.height, source.row_stride);
 }
 
@@ -68,7 +74,8 @@ std::vector<ScaleTables> make_tables(const Plan& plan, const std::optional<Recta
   return tables;
 }
 
-Params make_params(const Source& source, const Plan& plan, const std::optional<Rectangle>& crop, const Preprocess& preprocess, std::vector<ScaleTables> tables) {
+Params make_params(const Source& source, const Plan& plan, const std::optional<Rectangle>& crop, const Preprocess& preprocess,
+                   std::vector<ScaleTables> tables) {
   Params params;
   params.source = source;
   check_source(params.source);
@@ -78,7 +85,8 @@ Params make_params(const Source& source, const Plan& plan, const std::optional<R
   params.crop = check_crop(plan.image, crop);
   params.resize = preprocess.resize;
   if (source.type == PixelType::kFloat32 && is_pillow(preprocess.resize)) {
-    refuse(std::string("Expected a uint8 image for resize '") + resize_mode_name(preprocess.resize) + "' (it rounds to uint8) but received a float32 tensor; take a 'torch-' mode");
+    refuse(std::string("Expected a uint8 image for resize '") + resize_mode_name(preprocess.resize) +
+           "' (it rounds to uint8) but received a float32 tensor; take a 'torch-' mode");
   }
   params.channels = source.type == PixelType::kUint8 ? 3 : source.channels;
   params.bgr = preprocess.bgr;
@@ -113,7 +121,8 @@ std::vector<TileTarget> all_tiles(const Params& params, bool joined) {
       for (int64_t column = 0; column < scale.columns; column++) {
         for (int64_t image = 0; image < params.source.batch; image++) {
           const int64_t index = (row * scale.columns + column) * params.source.batch + image;
-          tiles.push_back({static_cast<int32_t>(s), static_cast<int32_t>(row), static_cast<int32_t>(column), static_cast<int32_t>(image), base + index * elements});
+          tiles.push_back(
+              {static_cast<int32_t>(s), static_cast<int32_t>(row), static_cast<int32_t>(column), static_cast<int32_t>(image), base + index * elements});
         }
       }
     }

@@ -34,8 +34,8 @@ struct Preprocess {
   std::vector<double> std{1};
   double rescale = 1.0 / 255;
   ResizeMode resize = ResizeMode::kTorchBicubicAntialias;
-  bool bgr = false;                             // write the channels in reverse order
-  std::array<uint8_t, 3> background{0, 0, 0};   // R, G, B under transparent pixels
+  bool bgr = false;                            // write the channels in reverse order
+  std::array<uint8_t, 3> background{0, 0, 0};  // R, G, B under transparent pixels
 };
 
 // One tile to make and where: `offset` is in elements (floats) from the start of its scale's destination buffer.
@@ -54,16 +54,16 @@ struct ScaleTables {
 };
 
 struct Params {
-  Source source;                    // row_stride resolved
-  Rectangle crop;                   // the part of the source that every scale is made of
+  Source source;   // row_stride resolved
+  Rectangle crop;  // the part of the source that every scale is made of
   ResizeMode resize = ResizeMode::kTorchBicubicAntialias;
-  int64_t channels = 3;             // that a tile has: 3 from uint8, the source's from float32
+  int64_t channels = 3;  // that a tile has: 3 from uint8, the source's from float32
   bool bgr = false;
   std::array<uint8_t, 3> background{0, 0, 0};
-  std::vector<float> multiply;      // [channels], in written order: value = resized * multiply + add
-  std::vector<float> add;           // [channels]
+  std::vector<float> multiply;  // [channels], in written order: value = resized * multiply + add
+  std::vector<float> add;       // [channels]
   std::vector<ScaleTables> scales;
-  std::vector<TileTarget> tiles;    // any subset of the plan's tiles, in any order
+  std::vector<TileTarget> tiles;  // any subset of the plan's tiles, in any order
 
   int64_t tile_elements(size_t scale) const {
     const Scale& s = scales[scale].scale;
@@ -84,8 +84,7 @@ std::vector<ScaleTables> make_tables(const Plan& plan, const std::optional<Recta
 
 // Everything but the tiles, checked; Error kInvalidArgument says what does not fit. `tables` come from make_tables with the
 // same plan, crop and mode. plan.image must be the source's size.
-Params make_params(const Source& source, const Plan& plan, const std::optional<Rectangle>& crop, const Preprocess& preprocess,
-                   std::vector<ScaleTables> tables);
+Params make_params(const Source& source, const Plan& plan, const std::optional<Rectangle>& crop, const Preprocess& preprocess, std::vector<ScaleTables> tables);
 
 // All tiles of all images in the order of the batch: row (row * columns + column) * batch + image of its scale. With
 // `joined` the scales follow one another in one buffer (they share one tile shape), otherwise each scale has its own.

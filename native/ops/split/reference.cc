@@ -9,9 +9,7 @@ namespace manyscale::split {
 namespace {
 
 // One pixel on opaque ground: rounded to uint8 once, for every mode.
-uint8_t compose(uint8_t pixel, uint8_t alpha, uint8_t background) {
-  return static_cast<uint8_t>((pixel * alpha + background * (255 - alpha) + 127) / 255);
-}
+uint8_t compose(uint8_t pixel, uint8_t alpha, uint8_t background) { return static_cast<uint8_t>((pixel * alpha + background * (255 - alpha) + 127) / 255); }
 
 // One image of the source, as the resize sees it: cropped, without transparency.
 struct Pixels {
@@ -40,7 +38,8 @@ float resize_float(const AxisTable& axis, int64_t i, Value value) {
   if (axis.identity()) return value(i);
   const auto index = static_cast<size_t>(i);
   double sum = 0;
-  for (int32_t k = 0; k < axis.count[index]; k++) sum += static_cast<double>(axis.weights[index * static_cast<size_t>(axis.taps) + static_cast<size_t>(k)]) * value(axis.first[index] + k);
+  for (int32_t k = 0; k < axis.count[index]; k++)
+    sum += static_cast<double>(axis.weights[index * static_cast<size_t>(axis.taps) + static_cast<size_t>(k)]) * value(axis.first[index] + k);
   return static_cast<float>(sum);
 }
 
@@ -49,7 +48,8 @@ uint8_t resize_fixed(const AxisTable& axis, int64_t i, Value value) {
   if (axis.identity()) return value(i);
   const auto index = static_cast<size_t>(i);
   int64_t sum = int64_t{1} << (kPillowPrecisionBits - 1);
-  for (int32_t k = 0; k < axis.count[index]; k++) sum += int64_t{axis.fixed_weights[index * static_cast<size_t>(axis.taps) + static_cast<size_t>(k)]} * value(axis.first[index] + k);
+  for (int32_t k = 0; k < axis.count[index]; k++)
+    sum += int64_t{axis.fixed_weights[index * static_cast<size_t>(axis.taps) + static_cast<size_t>(k)]} * value(axis.first[index] + k);
   return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kPillowPrecisionBits, 0, 255));
 }
 

@@ -38,7 +38,8 @@ ScratchLease::ScratchLease(size_t count, size_t bytes) {
     }
     if (!block) {
       for (void* taken : free_) kept.blocks.push_back(taken);
-      throw Error(ErrorCode::kOutOfMemory, "Expected " + std::to_string(bytes) + " bytes of memory for a thread's scratch but received none; make fewer images at once");
+      throw Error(ErrorCode::kOutOfMemory,
+                  "Expected " + std::to_string(bytes) + " bytes of memory for a thread's scratch but received none; make fewer images at once");
     }
     free_.push_back(block);
   }

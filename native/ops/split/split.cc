@@ -28,7 +28,8 @@ const Kernels& cpu_kernels() {
 #if MANYSCALE_HAS_neon
     case Isa::kNeon: return neon::kKernels;
 #endif
-    default: throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that split was built for but received ") + isa_name(active_isa()));
+    default:
+      throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that split was built for but received ") + isa_name(active_isa()));
   }
 }
 
@@ -207,16 +208,16 @@ struct Work {
   std::vector<int64_t> order;
 };
 
-Work divide(const Params& params, const Kernels& kernels, const std::vector<ScaleData>& scales, const void* source, const std::vector<Buffer>& destinations, int64_t threads) {
+Work divide(const Params& params, const Kernels& kernels, const std::vector<ScaleData>& scales, const void* source, const std::vector<Buffer>& destinations,
+            int64_t threads) {
   const bool floats = params.source.type == PixelType::kFloat32;
   const bool fixed = is_pillow(params.resize);
   const int64_t band = fixed ? kernels.fixed_band_rows : kernels.float_band_rows;
   const int64_t planes = floats ? params.channels : 1;  // each on its own
   Work work;
   work.tiles = params.tiles;
-  std::sort(work.tiles.begin(), work.tiles.end(), [](const TileTarget& a, const TileTarget& b) {
-    return std::tie(a.image, a.scale, a.row, a.column) < std::tie(b.image, b.scale, b.row, b.column);
-  });
+  std::sort(work.tiles.begin(), work.tiles.end(),
+            [](const TileTarget& a, const TileTarget& b) { return std::tie(a.image, a.scale, a.row, a.column) < std::tie(b.image, b.scale, b.row, b.column); });
   for (const TileTarget& tile : work.tiles) work.targets.push_back(host_pointer<float>(destinations[static_cast<size_t>(tile.scale)]) + tile.offset);
   const auto count_units = [&](const std::vector<Run>& runs) {
     int64_t count = 0;
