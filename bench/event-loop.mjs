@@ -1,5 +1,5 @@
-// The longest stop of the event loop during a burst of images, against a control run in which as many plain native threads
-// are busy as manyscale and the decoder use (pbkdf2 on Node's own thread pool).
+// The longest stop of the event loop during a burst of images, against control runs in which plain native threads are busy
+// (pbkdf2 on Node's own thread pool): as many as the engine has, and as many as the engine and the image decoder have.
 // node bench/event-loop.mjs [--images N] [--rounds N] [--json]
 
 import { pbkdf2 } from 'node:crypto';
@@ -13,13 +13,17 @@ import { machine, median, table } from './measure.mjs';
 const { values } = parseArgs({
   options: {
     images: { type: 'string', default: '32' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '7' },
     json: { type: 'boolean', default: false },
   },
 });
+const engineThreads = availableParallelism();
+const decoderThreads = availableParallelism(); // images that are decoded at once
+process.env.UV_THREADPOOL_SIZE = String(engineThreads + decoderThreads); // before its first use: the larger control needs as many
+
 const images = Number(values.images);
-const bytes = await readFile(new URL('../examples/photos/dandelions.jpg', import.meta.url));
 const extractor = await Extractor.load(defaultModel, { scales: [1, 2, 3] });
+const bytes = await readFile(new URL('../examples/photos/dandelions.jpg', import.meta.url));
 
 // The longest gap between two turns of the event loop while `work` runs, beyond the timer's own millisecond.
 async function longestStop(work) {
@@ -38,39 +42,37 @@ async function longestStop(work) {
   return { longest, total };
 }
 
-const threads = availableParallelism();
 const hash = promisify(pbkdf2);
-let iterations = 20000;
-const busy = () => Promise.all(Array.from({ length: threads }, () => hash('a', 'b', iterations, 64, 'sha512')));
+const busy = (threads, iterations) => () =>
+  Promise.all(Array.from({ length: threads }, () => hash('a', 'b', iterations, 64, 'sha512')));
 const burst = () => Promise.all(Array.from({ length: images }, () => extractor.extract(bytes)));
 
+// Every control lasts about as long as the burst.
 const warm = await longestStop(burst);
-const once = (await longestStop(busy)).total;
-iterations = Math.ceil((iterations * warm.total) / once); // the control lasts as long as the burst
-
-const stops = { burst: [], control: [] };
-for (let round = 0; round < Number(values.rounds); round++) {
-  stops.burst.push((await longestStop(burst)).longest);
-  stops.control.push((await longestStop(busy)).longest);
-}
-const result = {
-  what: `longest stop of the event loop, ${images} images at once (1778 x 1000 JPEG, default model, scales 1, 2, 3), milliseconds`,
-  machine: machine(),
-  burstTotal: warm.total,
-  medians: { burst: median(stops.burst), control: median(stops.control) },
-  all: stops,
+const trial = 20000;
+const once = (await longestStop(busy(engineThreads, trial))).total;
+const iterations = Math.ceil((trial * warm.total) / once);
+const all = engineThreads + decoderThreads;
+const runs = {
+  [`burst of ${images} images`]: burst,
+  [`control: ${engineThreads} busy native threads (the engine's)`]: busy(engineThreads, iterations),
+  [`control: ${all} (the engine's and the decoder's)`]: busy(all, Math.ceil((iterations * engineThreads) / all)),
 };
-if (values.json) {
-  console.log(JSON.stringify(result));
-} else {
-  console.log(`${result.what}\n`);
-  const row = (name) => [name, median(stops[name]).toFixed(1), Math.max(...stops[name]).toFixed(1)];
-  console.log(
-    table([
-      ['', 'median', 'worst'],
-      row('burst'),
-      [`control: ${threads} busy native threads`, ...row('control').slice(1)],
-    ]),
-  );
+const stops = Object.fromEntries(Object.keys(runs).map((name) => [name, []]));
+for (let round = 0; round < Number(values.rounds); round++) {
+  for (const [name, work] of Object.entries(runs)) stops[name].push((await longestStop(work)).longest);
 }
 await extractor.dispose();
+
+const medians = Object.fromEntries(Object.entries(stops).map(([name, found]) => [name, median(found)]));
+const what = `longest stop of the event loop in milliseconds; 1778 x 1000 JPEG, default model, scales 1, 2, 3; a burst takes ${(warm.total / 1000).toFixed(1)} s`;
+if (values.json) {
+  console.log(JSON.stringify({ what, machine: machine(), medians, all: stops }));
+} else {
+  const rows = Object.entries(stops).map(([name, found]) => [
+    name,
+    median(found).toFixed(1),
+    Math.max(...found).toFixed(1),
+  ]);
+  console.log(`${what}\n\n${table([['', 'median', 'worst'], ...rows])}`);
+}

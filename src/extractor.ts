@@ -93,7 +93,7 @@ interface Geometry {
  * few enough that a burst of images takes the memory of a handful and that the decoder's threads do not crowd out the
  * JavaScript thread.
  */
-const decodedImages = new Slots(availableParallelism() + 1);
+const decodedImages = new Slots(availableParallelism());
 
 export class Extractor implements AsyncDisposable {
   /** What was loaded: the model, the runtime and the device, the preprocessing in force, and where each fact is from. */

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +20,8 @@
 
 namespace manyscale::cpu {
 namespace {
+
+constexpr int kNice = 10;  // of 19
 
 // A container's quota in processors (cgroup v2 cpu.max, v1 cfs_quota), or 0 when there is none.
 int container_quota() {
@@ -102,7 +106,11 @@ Executor::Executor() : state_(new State) {
   const int wanted = usable_processors();
   for (int i = 0; i < wanted; i++) {
     try {
-      std::thread thread([state = state_] { state->run(); });
+      std::thread thread([state = state_] {
+        // Below the JavaScript thread, which must get a processor as soon as it wants one. Per thread on Linux.
+        setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
+        state->run();
+      });
       pthread_setname_np(thread.native_handle(), "manyscale");
       thread.detach();
     } catch (const std::system_error&) {
