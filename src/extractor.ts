@@ -1,5 +1,6 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
+import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { abortable } from './abort.js';
@@ -103,6 +104,10 @@ export class Extractor implements AsyncDisposable {
   #disposal: Promise<void> | undefined;
 
   private constructor(loaded: Loaded) {
+    if (loaded === undefined) {
+      // JavaScript does not know that this is private.
+      throw invalid('Extractor.load()', 'making an Extractor', loaded, 'loading a model takes a while: await it');
+    }
     this.#loaded = loaded;
     this.info = loaded.info;
   }
@@ -117,7 +122,7 @@ export class Extractor implements AsyncDisposable {
     const checked = checkExtractorOptions(options);
     const { signal } = checked;
     signal?.throwIfAborted();
-    const source = checkModelSource(model);
+    const source = await checkModelSource(model);
     const runtime = findRuntime(checked.runtimeLibrary);
     const session = await loadSession({ runtime: runtime.path, model: source, threads: checked.threads }, signal);
     try {
@@ -234,17 +239,18 @@ export class Extractor implements AsyncDisposable {
     });
   }
 
-  /** Not available in this version: call extract() for each image. */
-  extractMany(
+  /** Not available in this version: call extract() for each image. The first result is the refusal. */
+  // biome-ignore lint/correctness/useYield: it ends before it could
+  async *extractMany(
     _images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     _options?: ExtractManyOptions,
   ): AsyncGenerator<ExtractResult> {
-    throw notYet('extractMany', 'call extract() for each image; calls may run side by side');
+    throw notYet('extractMany', 'calls of extract(), which may run side by side,', 'many images');
   }
 
   /** Not available in this version: every result has its own timings. */
   stats(): Record<string, number> {
-    throw notYet('stats', "read each result's timings");
+    throw notYet('stats', "each result's timings", 'measurements');
   }
 
   /**
@@ -324,8 +330,8 @@ function centredCrop(image: NativeSize, tile: NativeSize): NativeCrop {
   return { top: Math.floor((image.height - height) / 2), left: Math.floor((image.width - width) / 2), height, width };
 }
 
-function checkModelSource(model: unknown): string | Uint8Array {
-  if (typeof model === 'string' && model !== '') return resolve(model);
+async function checkModelSource(model: unknown): Promise<string | Uint8Array> {
+  if (typeof model === 'string' && model !== '') return checkModelPath(model);
   if (!ArrayBuffer.isView(model) || (model as Uint8Array)[Symbol.toStringTag] !== 'Uint8Array') {
     throw invalid('the path of an ONNX file or its bytes (Uint8Array)', 'model', model);
   }
@@ -336,9 +342,25 @@ function checkModelSource(model: unknown): string | Uint8Array {
   return isUnstable(bytes) ? new Uint8Array(bytes) : bytes;
 }
 
-function notYet(what: string, advice: string): ManyscaleError {
+/** Absolute path of a file that is there and not empty: the runtime's own messages for the others name its source files. */
+async function checkModelPath(path: string): Promise<string> {
+  const refuse = (received: string, cause?: unknown) =>
+    new ManyscaleError(
+      'ERR_MODEL_LOAD',
+      `Expected the path of an ONNX file for model but received '${path}'${received}; check the path`,
+      { cause },
+    );
+  const file = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    throw refuse(`, which cannot be read (${cause.code})`, cause);
+  });
+  if (!file.isFile()) throw refuse(', which is not a file');
+  if (file.size === 0) throw refuse(', which is empty');
+  return resolve(path);
+}
+
+function notYet(what: string, instead: string, purpose: string): ManyscaleError {
   return new ManyscaleError(
     'ERR_INVALID_ARGUMENT',
-    `Expected no call of ${what} but received one; it is not available in this version of manyscale, ${advice}`,
+    `Expected ${instead} for ${purpose} but received a call of ${what}; it is not available in this version of manyscale`,
   );
 }

@@ -13,7 +13,7 @@ export interface FeatureScale {
   readonly rows: number;
   readonly columns: number;
   /** Its channels of the tensor: from the first to before the second. */
-  readonly channels: readonly [from: number, to: number];
+  readonly channels: [from: number, to: number];
 }
 
 /** Milliseconds. split and model are summed over threads; queue and total are by the clock. */
@@ -30,7 +30,7 @@ export interface FeaturesInit {
   tensor: Tensor;
   grid: Size;
   numPrefixTokens: number;
-  scales: readonly FeatureScale[];
+  scales: FeatureScale[];
   timings: Timings;
 }
 
@@ -42,7 +42,7 @@ export class Features {
   readonly grid: Size;
   /** The tensor's first rows that belong to no place; 0 for feature maps. */
   readonly numPrefixTokens: number;
-  readonly scales: readonly FeatureScale[];
+  readonly scales: FeatureScale[];
   readonly timings: Timings;
 
   constructor(init: FeaturesInit) {

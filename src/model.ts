@@ -151,7 +151,7 @@ export function chooseOutput(
     }
   }
   throw shapeError(
-    `Expected a model output that has a place for every cell of a tile of ${input.tile.height} x ${input.tile.width} but found none. ${reasons.join('. ')}`,
+    `Expected an output with a place for every cell of a tile of ${input.tile.height} x ${input.tile.width} for the features but received a model without one. ${reasons.join('. ')}`,
   );
 }
 

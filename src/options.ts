@@ -194,8 +194,10 @@ function finite(value: unknown, what: string): number {
 }
 
 export function integer(value: unknown, least: number, what: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < least)
-    throw invalid(`an integer of at least ${least}`, what, value);
+  if (!Number.isSafeInteger(value) || (value as number) < least) {
+    const isTooLarge = typeof value === 'number' && value > Number.MAX_SAFE_INTEGER;
+    throw invalid(`an integer of at least ${least}${isTooLarge ? ' and below 2^53' : ''}`, what, value);
+  }
   return value as number;
 }
 
@@ -346,11 +348,9 @@ export interface CheckedExtractOptions {
   signal?: AbortSignal;
 }
 
-function laterWork(what: string): ManyscaleError {
-  return new ManyscaleError(
-    'ERR_INVALID_ARGUMENT',
-    `Expected no ${what} but received it; ${what} is not available in this version of manyscale`,
-  );
+/** Options that are in the interface but come later are refused, never silently ignored. */
+function laterWork(expected: string, what: string, received: unknown): ManyscaleError {
+  return invalid(expected, what, received, 'the rest is not available in this version of manyscale');
 }
 
 export function checkExtractOptions(value: unknown): CheckedExtractOptions {
@@ -358,7 +358,7 @@ export function checkExtractOptions(value: unknown): CheckedExtractOptions {
   const checked: CheckedExtractOptions = { scale: checkScaleOptions(options) };
   if (options.fit !== undefined) {
     const fit = oneOf(options.fit, FITS, 'fit');
-    if (fit === 'keep') throw laterWork("fit 'keep'");
+    if (fit === 'keep') throw laterWork("'stretch' or 'crop'", 'fit', fit);
     checked.fit = fit;
   }
   checkSignal(options.signal);
@@ -386,15 +386,14 @@ export interface CheckedExtractorOptions {
   signal?: AbortSignal;
 }
 
-/** Options that exist in the interface but are later work: refused, never silently ignored. */
 function refuseLaterWork(options: ExtractorOptions): void {
-  if (options.preset !== undefined) throw laterWork(`preset '${oneOf(options.preset, PRESETS, 'preset')}'`);
-  for (const name of ['maxTiles', 'overlap', 'maxDelay', 'maxBytes'] as const) {
-    if (options[name] !== undefined) throw laterWork(name);
+  if (options.preset !== undefined) oneOf(options.preset, PRESETS, 'preset');
+  for (const name of ['preset', 'maxTiles', 'overlap', 'maxDelay', 'maxBytes'] as const) {
+    if (options[name] !== undefined) throw laterWork('undefined', name, options[name]);
   }
   if (options.dtype !== undefined && oneOf(options.dtype, DTYPES, 'dtype') === 'float16')
-    throw laterWork("dtype 'float16'");
-  if (Array.isArray(options.output)) throw laterWork('output as an array of several names');
+    throw laterWork("'float32'", 'dtype', options.dtype);
+  if (Array.isArray(options.output)) throw laterWork('the name of one output', 'output', options.output);
 }
 
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
@@ -412,7 +411,7 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   if (device === 'cuda' || device === 'tensorrt') {
     throw new ManyscaleError(
       'ERR_DEVICE_UNAVAILABLE',
-      `Expected device 'auto' or 'cpu' but received '${device}'; it is not available in this version of manyscale`,
+      `Expected 'auto' or 'cpu' for device but received '${device}'; it is not available in this version of manyscale`,
     );
   }
   if (options.strict !== undefined && typeof options.strict !== 'boolean')
@@ -441,6 +440,8 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
 }
 
 function text(value: unknown, what: string): string {
-  if (typeof value !== 'string' || value === '') throw invalid('a string', what, value);
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) {
+    throw invalid('a string, not empty and without NUL,', what, value);
+  }
   return value;
 }

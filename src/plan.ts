@@ -105,7 +105,7 @@ function checkForeignPlan(value: unknown): Plan {
     image: size(image, 'plan.image'),
     scales: scales.map((scale: unknown, index) => checkScale(scale, `plan.scales[${index}]`)),
     outputIndex: integer(outputIndex, 0, 'plan.outputIndex'),
-    ...(crop !== undefined && { crop: checkCrop(crop) }),
+    ...(crop !== undefined && { crop: checkCrop(crop, size(image, 'plan.image')) }),
     ...(prefix !== undefined && { numPrefixTokens: prefix }),
     ...(shape !== undefined && { outputShape: shape }),
   };
@@ -124,13 +124,23 @@ function checkScale(value: unknown, what: string): PlanScale {
   };
 }
 
-function checkCrop(value: unknown): Crop {
+function checkCrop(value: unknown, image: Size): Crop {
   const { top, left } = (value ?? {}) as Partial<Crop>;
-  return {
+  const crop = {
     ...size(value, 'plan.crop'),
     top: integer(top, 0, 'plan.crop.top'),
     left: integer(left, 0, 'plan.crop.left'),
   };
+  if (crop.top + crop.height > image.height || crop.left + crop.width > image.width) {
+    const { height, width } = crop;
+    throw invalid(`a part of the image (${image.height} x ${image.width})`, 'plan.crop', [
+      crop.top,
+      crop.left,
+      height,
+      width,
+    ]);
+  }
+  return crop;
 }
 
 /** The plan of checked options; `place` says what scales are relative to and which tile they must fit. */

@@ -52,6 +52,10 @@ afterEach(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('files that are no model', () => {
+  test('with a NUL in its path: not the file of the path before it', async () => {
+    await expectManyscaleError(() => load(`${file('real.onnx', 'x')}\0.onnx`), 'ERR_MODEL_LOAD', 'check the path');
+  });
+
   test('missing, a folder, empty', async () => {
     const missing = join(folder, 'missing.onnx');
     await expectManyscaleError(() => load(missing), 'ERR_MODEL_LOAD', missing);

@@ -145,8 +145,8 @@ describe("the Extractor's options", () => {
     ['maxTiles', { maxTiles: 4 }],
     ['maxBytes', { maxBytes: 1e9 }],
     ['maxDelay', { maxDelay: 5 }],
-    ["dtype 'float16'", { dtype: 'float16' }],
-    ["fit 'keep'", { fit: 'keep' }],
+    ['dtype', { dtype: 'float16' }],
+    ['fit', { fit: 'keep' }],
     ['output', { output: ['a', 'b'] }],
   ])('refuses %s, which is later work, instead of ignoring it', async (name, options) => {
     const message = new RegExp(`${name}.*not available in this version`);
@@ -154,7 +154,7 @@ describe("the Extractor's options", () => {
   });
 
   test.each(['cuda', 'tensorrt'] as const)('refuses the device %s', async (device) => {
-    const message = new RegExp(`'auto' or 'cpu' but received '${device}'`);
+    const message = new RegExp(`'auto' or 'cpu' for device but received '${device}'`);
     await expectCode(() => checkExtractorOptions({ device }), 'ERR_DEVICE_UNAVAILABLE', message);
   });
 
@@ -165,12 +165,13 @@ describe("the Extractor's options", () => {
     [{ threads: 0 }, /at least 1 for threads/],
     [{ maxBatch: 1.5 }, /at least 1 for maxBatch/],
     [{ maxPixels: '1' }, /at least 1 for maxPixels/],
+    [{ maxPixels: 1e18 }, /at least 1 and below 2\^53 for maxPixels/],
     [{ patchSize: 0 }, /at least 1 for patchSize/],
     [{ tileSize: [224] }, /for tileSize/],
-    [{ output: '' }, /a string for output/],
+    [{ output: '' }, /a string, not empty and without NUL, for output/],
     [{ strict: 1 }, /true or false for strict/],
     [{ signal: {} }, /an AbortSignal for signal/],
-    [{ runtimeLibrary: 7 }, /a string for runtimeLibrary/],
+    [{ runtimeLibrary: 7 }, /a string, not empty and without NUL, for runtimeLibrary/],
     [{ colorProfile: 'srgb' }, /for colorProfile/],
   ])('refuses %o', async (options, message) => {
     await expectCode(() => checkExtractorOptions(options), 'ERR_INVALID_ARGUMENT', message);

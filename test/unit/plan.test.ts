@@ -57,7 +57,7 @@ describe('a plan', () => {
     [
       'a crop outside',
       (copy) => Object.assign(copy, { crop: { top: 0, left: 1, height: 30, width: 40 } }),
-      /a crop inside the image/,
+      /a part of the image .* for plan.crop/,
     ],
   ])('changed by others is refused: %s', async (_, change, message) => {
     const copy = structuredClone(geometry) as unknown as { [key: string]: unknown };
