@@ -97,13 +97,17 @@ void check_total(const Plan& plan) {
     throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanPixels) + " pixels over all scales but received " +
                                               std::to_string(total) + "; take smaller or fewer scales");
   }
-  if (tiles > kMaxPlanTiles) {
-    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanTiles) + " tiles over all scales but received " + std::to_string(tiles) +
-                                              "; take larger tiles or smaller scales");
-  }
+  check_tile_count(tiles);
 }
 
 }  // namespace
+
+void check_tile_count(int64_t tiles) {
+  if (tiles > kMaxPlanTiles) {
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanTiles) + " tiles over all scales but received " + std::to_string(tiles) +
+                                              "; take larger tiles, smaller scales or fewer images");
+  }
+}
 
 int64_t Plan::tile_count() const {
   int64_t count = 0;

@@ -47,8 +47,11 @@ struct Plan {
 // Limits that turn absurd requests into ERR_PLAN_TOO_LARGE before anything is allocated.
 inline constexpr int64_t kMaxSide = int64_t{1} << 24;        // pixels along one axis
 inline constexpr int64_t kMaxPlanPixels = int64_t{1} << 31;  // of all scales of one image
-inline constexpr int64_t kMaxPlanTiles = int64_t{1} << 20;   // of all scales of one image
+inline constexpr int64_t kMaxPlanTiles = int64_t{1} << 20;   // of all scales of one image, and of all images of one operation
 inline constexpr int64_t kMaxScales = 1024;
+
+// Error kPlanTooLarge for more tiles than kMaxPlanTiles.
+void check_tile_count(int64_t tiles);
 
 // Error kInvalidArgument (bad sizes, scales that do not divide: names the nearest that do) or kPlanTooLarge.
 Plan make_plan(Size image, const PlanOptions& options);

@@ -347,5 +347,7 @@ TEST_CASE("pool: parameters that do not fit are refused") {
   CHECK(code(1, kT, kT, 0, {{{int64_t{1} << 40, 1}, 1}, {{int64_t{1} << 40, 1}, 1}}) == "ERR_PLAN_TOO_LARGE");  // ends of bins
   plan.scales = {scale};
   CHECK(code(int64_t{1} << 62, kT, kT, 0, {{{2, 2}, 3}}) == "ERR_PLAN_TOO_LARGE");
+  CHECK(code(kMaxPlanTiles, kT, kT, 0, {{{1, 1}, 1}}) == "none");
+  CHECK(code(kMaxPlanTiles + 1, kT, kT, 0, {{{1, 1}, 1}}) == "ERR_PLAN_TOO_LARGE");
   CHECK(code(1, kT, kT, std::numeric_limits<int64_t>::max(), {{{2, 2}, 3}}) == "ERR_PLAN_TOO_LARGE");
 }

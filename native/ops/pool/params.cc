@@ -42,8 +42,10 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
     const int64_t elements = checked_product("a tile's features", tokens, tile.channels);
     const int64_t tiles = checked_product("tile features", scale.rows, scale.columns, batch);
     checked_product("tile features' bytes", tiles, elements, 4);
+    const int64_t end = checked_sum("tile features", base, tiles * elements);
+    check_tile_count(checked_sum("tile features", scale_params.first_tile, tiles));
     for (int64_t i = 0; i < tiles; i++) params.tile_offsets.push_back(base + i * elements);
-    if (joined) base = checked_sum("tile features", base, tiles * elements);
+    if (joined) base = end;
   }
   const size_t o = static_cast<size_t>(plan.output_index);
   params.grid = params.scales[o].merged();

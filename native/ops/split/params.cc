@@ -117,6 +117,8 @@ std::vector<TileTarget> all_tiles(const Params& params, bool joined) {
     const int64_t elements = params.tile_elements(s);
     const int64_t rows_in_batch = checked_product("a tile batch", scale.tile_count(), params.source.batch);
     checked_product("a tile batch's bytes", rows_in_batch, elements, 4);
+    const int64_t end = checked_sum("a tile batch", base, rows_in_batch * elements);
+    check_tile_count(checked_sum("a tile batch", static_cast<int64_t>(tiles.size()), rows_in_batch));
     for (int64_t row = 0; row < scale.rows; row++) {
       for (int64_t column = 0; column < scale.columns; column++) {
         for (int64_t image = 0; image < params.source.batch; image++) {
@@ -126,7 +128,7 @@ std::vector<TileTarget> all_tiles(const Params& params, bool joined) {
         }
       }
     }
-    if (joined) base = checked_sum("a tile batch", base, rows_in_batch * elements);
+    if (joined) base = end;
   }
   return tiles;
 }
