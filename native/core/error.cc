@@ -1,5 +1,8 @@
 #include "core/error.h"
 
+#include <exception>
+#include <new>
+
 namespace manyscale {
 
 const char* error_code_name(ErrorCode code) noexcept {
@@ -17,6 +20,23 @@ const char* error_code_name(ErrorCode code) noexcept {
     case ErrorCode::kCancelled: return "ERR_CANCELLED";
   }
   return "ERR_INVALID_ARGUMENT";
+}
+
+Error current_error() {
+  const auto out_of_memory = [] {
+    return Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure; use smaller scales or fewer images at once");
+  };
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
+  } catch (const std::length_error&) {  // more elements than any container can have
+    return out_of_memory();
+  } catch (const std::exception& error) {  // of the system: no thread could be started
+    return Error(ErrorCode::kDeviceFailed, std::string("Expected the call to succeed but received an unexpected failure: ") + error.what());
+  }
 }
 
 }  // namespace manyscale

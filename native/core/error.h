@@ -34,4 +34,7 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
+// The exception that is being handled, as an Error. To be called in a catch block, where C++ ends and a caller is to be told.
+Error current_error();
+
 }  // namespace manyscale

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <exception>
 #include <new>
 #include <utility>
 
@@ -42,19 +41,6 @@ class Scratch {
  private:
   Buffer buffer_;
 };
-
-// Whatever was thrown, as an Error.
-Error current_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kOutOfMemory, "Expected enough memory for an image but received an allocation failure; use smaller scales or fewer images at once");
-  } catch (const std::exception& error) {
-    return Error(ErrorCode::kModelRun, std::string("Expected the image to be processed but received an unexpected failure: ") + error.what());
-  }
-}
 
 }  // namespace
 
@@ -146,8 +132,13 @@ std::shared_ptr<TileEngine::Image> TileEngine::submit(Request request) {
   if (disposed_) {
     end(image, ErrorCode::kDisposed, "Expected a live extractor but received one that was disposed", lock);
   } else {
-    queue_.push_back(image);
-    start_workers(lock);
+    try {
+      queue_.push_back(image);
+      start_workers(lock);
+    } catch (...) {
+      const Error error = current_error();
+      end(image, error.code(), error.what(), lock);
+    }
   }
   return image;
 }
@@ -166,22 +157,38 @@ void TileEngine::dispose(std::function<void()> done) {
   free_if_idle(lock);
 }
 
-// As many workers as there is work for. A worker is a task on the executor that takes one batch and then queues up again, so
-// that other operations get their turn.
+// As many workers as there is work for, or fewer if no more can be had; throws if there is none at all. A worker is a task on
+// the executor that takes one batch and then queues up again, so that other operations get their turn.
 void TileEngine::start_workers(std::unique_lock<std::mutex>&) {
   int64_t tiles = 0;
   for (const auto& image : queue_) tiles += image->tiles - image->next;
   while (workers_ < worker_limit_ && workers_ - running_ < tiles) {
+    try {
+      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); });
+    } catch (...) {
+      if (workers_ == 0) throw;
+      return;
+    }
     workers_++;
-    cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); });
   }
 }
 
 void TileEngine::work() {
+  while (take_turn()) {
+    try {
+      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); });
+      return;
+    } catch (const std::bad_alloc&) {  // no memory to queue up with: the next turn is now
+    }
+  }
+}
+
+// Prepares one image or runs one batch; false: nothing is left, and the worker has gone.
+bool TileEngine::take_turn() {
   std::unique_lock lock(mutex_);
   if (queue_.empty()) {
     workers_--;
-    return;
+    return false;
   }
   const std::shared_ptr<Image> image = queue_.front();
   running_++;
@@ -193,6 +200,7 @@ void TileEngine::work() {
     lock.unlock();
     std::optional<Error> error;
     try {
+      check(image->request);
       image->prepare();
     } catch (...) {
       error = current_error();
@@ -215,11 +223,11 @@ void TileEngine::work() {
     image->next += count;
     if (image->next == image->tiles) queue_.pop_front();
     runtime::RunControl control;
-    image->controls.push_back(&control);
     std::optional<Error> error;
     // Not a Buffer with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
     std::optional<Buffer> input;
     try {
+      image->controls.push_back(&control);
       input = take_input();
       lock.unlock();
       run_batch(*image, first, count, *input, control);
@@ -250,12 +258,19 @@ void TileEngine::work() {
   image->active--;
   if (image->active == 0 && (image->error || image->done == image->tiles)) retire(image, lock);
   free_if_idle(lock);
-  if (queue_.empty()) {
-    workers_--;
-    return;
+  if (!queue_.empty()) return true;
+  workers_--;
+  return false;
+}
+
+// Input buffers hold max_batch tiles of the configuration and no larger ones.
+void TileEngine::check(const Request& request) const {
+  const auto fits = [this](const Scale& scale) { return scale.tile() == configuration_.tile; };
+  const std::vector<Scale>& scales = request.split.plan.scales;
+  if (request.split.source.type != split::PixelType::kUint8 || !std::all_of(scales.begin(), scales.end(), fits)) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected a uint8 image and a plan whose tiles are the model's (" + to_string(configuration_.tile) +
+                                                 ") but received others; make the plan with the model's tile size");
   }
-  lock.unlock();
-  cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); });
 }
 
 // Makes and runs tiles first .. first + count - 1 of the image.
@@ -296,6 +311,7 @@ Buffer TileEngine::take_input() {
   }
   const int64_t bytes =
       checked_product("a tile batch's bytes", policy_.max_batch, kChannels, configuration_.tile.height, configuration_.tile.width, int64_t{sizeof(float)});
+  inputs_.reserve(static_cast<size_t>(worker_limit_));  // giving it back cannot fail then
   return cpu::cpu_backend().allocate(static_cast<size_t>(bytes));
 }
 
@@ -318,6 +334,7 @@ void TileEngine::retire(const std::shared_ptr<Image>& image, std::unique_lock<st
   done(image->error, image->timings);
   lock.lock();
   running_--;
+  free_if_idle(lock);  // a disposal that came meanwhile counts on it
 }
 
 void TileEngine::free_if_idle(std::unique_lock<std::mutex>& lock) {

@@ -61,7 +61,8 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
 
   void configure(const ModelConfiguration& configuration);  // before the first submit
 
-  std::shared_ptr<Image> submit(Request request);  // done says kDisposed after dispose
+  // Every refusal comes through `done`: kDisposed after dispose, kInvalidArgument for tiles that are not the configuration's.
+  std::shared_ptr<Image> submit(Request request);
   void cancel(const std::shared_ptr<Image>& image);
 
   // Ends all images with kDisposed, and calls `done` once nothing runs any more and the model is freed. Later calls too.
@@ -70,6 +71,8 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
  private:
   void start_workers(std::unique_lock<std::mutex>& lock);
   void work();
+  bool take_turn();
+  void check(const Request& request) const;
   void run_batch(Image& image, int64_t first, int64_t count, Buffer input, runtime::RunControl& control);
   void end(const std::shared_ptr<Image>& image, ErrorCode code, const char* message, std::unique_lock<std::mutex>& lock);
   void retire(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock);

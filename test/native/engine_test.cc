@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <future>
 #include <memory>
 #include <random>
@@ -39,7 +40,8 @@ std::vector<uint8_t> picture(int64_t side, unsigned seed) {
   return pixels;
 }
 
-Submitted submit(TileEngine& engine, int64_t side, std::vector<double> scales, unsigned seed) {
+Submitted submit(
+    TileEngine& engine, int64_t side, std::vector<double> scales, unsigned seed, const std::function<void()>& at_end = [] {}) {
   struct Flight {
     std::vector<uint8_t> pixels;
     std::promise<Outcome> promise;
@@ -63,7 +65,8 @@ Submitted submit(TileEngine& engine, int64_t side, std::vector<double> scales, u
   request.pool = pool_params(pool);
   flight->outcome.features.assign(static_cast<size_t>(request.pool.output_elements()), NAN);
   request.destination = flight->outcome.features.data();
-  request.done = [flight](const std::optional<Error>& error, const Timings& timings) {
+  request.done = [flight, at_end](const std::optional<Error>& error, const Timings& timings) {
+    at_end();
     flight->outcome.error = error;
     flight->outcome.timings = timings;
     flight->promise.set_value(std::move(flight->outcome));
@@ -156,6 +159,16 @@ TEST_CASE("disposal ends what runs with kDisposed, once, and refuses what comes 
   dispose(*engine);
 }
 
+TEST_CASE("a disposal that comes while an image's end is being told is not forgotten") {
+  if (!runtime_or_skip()) return;
+  const auto engine = vit();
+  dispose(*engine);
+  bool disposed = false;
+  const Outcome late = submit(*engine, 150, {1}, 1, [&] { engine->dispose([&disposed] { disposed = true; }); }).outcome.get();
+  CHECK(late.error);
+  CHECK(disposed);
+}
+
 TEST_CASE("a model that answers otherwise than configured is an error of that image only") {
   if (!runtime_or_skip()) return;
   const auto engine = vit();
@@ -170,6 +183,71 @@ TEST_CASE("a model that answers otherwise than configured is an error of that im
   engine->configure(wrong);
   CHECK_FALSE(submit(*engine, 150, {1, 2}, 1).outcome.get().error);
   dispose(*engine);
+}
+
+TEST_CASE("a batch that no buffer can hold is an error every time, and leaves nothing behind") {
+  if (!runtime_or_skip()) return;
+  const auto engine = vit();
+  ModelConfiguration greedy;
+  greedy.tile = {kTile, kTile};
+  greedy.max_batch = int64_t{1} << 60;
+  engine->configure(greedy);
+  for (unsigned round = 0; round < 4; round++) {
+    const Outcome refused = submit(*engine, 150, {1, 2}, round).outcome.get();
+    REQUIRE(refused.error);
+    CHECK(refused.error->code() == ErrorCode::kPlanTooLarge);
+  }
+  dispose(*engine);
+}
+
+TEST_CASE("tiles that the model does not take are refused, not written behind its input") {
+  if (!runtime_or_skip()) return;
+  const auto engine = vit();
+  ModelConfiguration smaller;
+  smaller.tile = {kTile / 2, kTile / 2};
+  engine->configure(smaller);
+  const Outcome refused = submit(*engine, 150, {1, 2}, 1).outcome.get();
+  REQUIRE(refused.error);
+  CHECK(refused.error->code() == ErrorCode::kInvalidArgument);
+  dispose(*engine);
+}
+
+// What callers on several threads can do to one model at once; each round ends with a disposal in the middle of it.
+TEST_CASE("images, cancellations, probes and a disposal at random from several threads all end, each once") {
+  if (!runtime_or_skip()) return;
+  const unsigned seed = std::random_device()();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  for (int round = 0; round < 6; round++) {
+    const auto engine = vit(1 + round % 3, round % 2 ? 2 : 0);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 3; caller++) {
+      callers.emplace_back([&engine, &wrong, caller_seed = random()] {
+        std::mt19937 dice(caller_seed);
+        std::vector<Submitted> images;
+        for (int i = 0; i < 8; i++) {
+          images.push_back(submit(*engine, 100 + dice() % 60, dice() % 2 ? std::vector<double>{1, 2} : std::vector<double>{2, 1}, dice()));
+          if (dice() % 2) engine->cancel(images[dice() % images.size()].image);
+          if (dice() % 4 == 0) {
+            try {
+              wrong += engine->probe({0, 0, {kTile, kTile}, 0, 0}, {0}, nullptr).size() != 1;
+            } catch (const Error& error) {
+              wrong += error.code() != ErrorCode::kDisposed;
+            }
+          }
+        }
+        for (Submitted& image : images) {
+          const Outcome outcome = image.outcome.get();
+          if (outcome.error) wrong += outcome.error->code() != ErrorCode::kCancelled && outcome.error->code() != ErrorCode::kDisposed;
+        }
+      });
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
+    dispose(*engine);
+    for (auto& caller : callers) caller.join();
+    CHECK(wrong == 0);
+  }
 }
 
 TEST_CASE("impossible requests arrive as errors") {
