@@ -45,10 +45,8 @@ Napi::Value Environment::run(Call call, const std::function<std::function<void()
   }
   try {
     in_flight_.at(id).cancel = start(Completion(this, id));
-  } catch (const Error& error) {
-    complete(id, error);
-  } catch (const std::bad_alloc&) {
-    complete(id, Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure"));
+  } catch (...) {  // also no thread for it: a call that never ended would keep the environment from closing
+    complete(id, current_error());
   }
 
   Napi::Object job = Napi::Object::New(env);
@@ -60,25 +58,33 @@ Napi::Value Environment::run(Call call, const std::function<std::function<void()
   return job;
 }
 
+// Either the executor begins a task or a cancellation takes it away from it.
+struct Environment::Task {
+  std::atomic<bool> taken{false};
+  std::function<void()> work;
+};
+
 Napi::Value Environment::run_task(Call call, std::function<void()> work) {
-  return run(std::move(call), [&work](Completion completion) {
-    auto cancelled = std::make_shared<std::atomic<bool>>(false);
-    engine::submit_task([completion, cancelled, work = std::move(work)]() mutable {
+  return run(std::move(call), [&work](Completion completion) -> std::function<void()> {
+    const auto task = std::make_shared<Task>();
+    task->work = std::move(work);
+    std::function<void()> cancel = [completion, task] {
+      if (task->taken.exchange(true)) return;
+      task->work = nullptr;
+      completion(Error(ErrorCode::kCancelled, "cancelled"));
+    };
+    engine::submit_task([completion, task] {
+      if (task->taken.exchange(true)) return;  // nothing of the environment may be touched: it may be gone
       std::optional<Error> error;
       try {
-        if (cancelled->load()) throw Error(ErrorCode::kCancelled, "cancelled");
-        work();
-      } catch (const Error& failure) {
-        error = failure;
-      } catch (const std::bad_alloc&) {
-        error.emplace(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure");
-      } catch (const std::exception& failure) {
-        error.emplace(ErrorCode::kInvalidArgument, failure.what());
+        task->work();
+      } catch (...) {
+        error = current_error();
       }
-      work = nullptr;  // with what it holds: after the completion nothing of the call may be left
+      task->work = nullptr;  // with what it holds: after the completion nothing of the call may be left
       completion(std::move(error));
     });
-    return [cancelled] { cancelled->store(true); };
+    return cancel;
   });
 }
 

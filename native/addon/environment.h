@@ -21,15 +21,15 @@ namespace manyscale::addon {
 // An Error as the JavaScript error that src/native/addon.ts describes: { message, code }.
 Napi::Error to_javascript(Napi::Env env, const Error& error);
 
-// Runs `body` and turns whatever C++ exception it ends with into a JavaScript one.
+// Runs `body` and turns whatever C++ exception it ends with into a JavaScript one: node-addon-api ends the process at any other.
 template <typename Body>
 auto guarded(Napi::Env env, Body body) -> decltype(body()) {
   try {
     return body();
-  } catch (const Error& error) {
-    throw to_javascript(env, error);
-  } catch (const std::bad_alloc&) {
-    throw to_javascript(env, Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure"));
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_javascript(env, current_error());
   }
 }
 
@@ -59,7 +59,8 @@ class Environment {
   // Starts a call: `start` is given the completion and returns what cancels the call. Returns { promise, cancel }.
   Napi::Value run(Call call, const std::function<std::function<void()>(Completion)>& start);
 
-  // The common case: `work` runs on a thread of the executor; a cancelled call that has not begun does not begin.
+  // The common case: `work` runs on a thread of the executor. A cancelled call that has not begun ends at once: it waits no longer
+  // behind other environments' work, and its memory is free.
   Napi::Value run_task(Call call, std::function<void()> work);
 
   // Asks every call for an early end and waits for them, at most this long: false when some are still at work. For the end of the
@@ -78,6 +79,7 @@ class Environment {
     Call call;
     std::function<void()> cancel;
   };
+  struct Task;
   struct Ended {
     uint64_t id;
     std::optional<Error> error;

@@ -50,7 +50,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual DeviceKind kind() const noexcept = 0;
-  virtual int concurrency() const noexcept = 0;  // how many bodies parallel_for can run at once
+  virtual int concurrency() const = 0;  // how many bodies parallel_for can run at once
 
   virtual Buffer allocate(size_t bytes) = 0;  // aligned to 64 bytes; Error kOutOfMemory
   virtual void release(Buffer buffer) noexcept = 0;

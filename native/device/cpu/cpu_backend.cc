@@ -14,7 +14,7 @@ constexpr std::align_val_t kAlignment{64};  // a cache line, and the widest vect
 class CpuBackend final : public Backend {
  public:
   DeviceKind kind() const noexcept override { return DeviceKind::kCpu; }
-  int concurrency() const noexcept override { return Executor::instance().thread_count(); }
+  int concurrency() const override { return Executor::instance().thread_count(); }
 
   Buffer allocate(size_t bytes) override {
     void* data = ::operator new(bytes, kAlignment, std::nothrow);
