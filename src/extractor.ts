@@ -82,6 +82,7 @@ interface Geometry {
   /** Of an image of one tile's size; the scales are the same for every image. */
   plan: NativePlan;
   shape: TileShape;
+  /** Of a tile. The features have them too unless they are a feature map, which has no place for them. */
   numPrefixTokens: number;
   outputShape: Layout;
   grid: Size;
@@ -220,7 +221,7 @@ export class Extractor implements AsyncDisposable {
     return new Features({
       tensor: new Tensor('float32', data, dims),
       grid,
-      numPrefixTokens,
+      numPrefixTokens: outputShape === 'bnc' ? numPrefixTokens : 0,
       scales: plan.scales.map(({ height, width, rows, columns }, index) => ({
         height,
         width,
@@ -300,7 +301,7 @@ export class Extractor implements AsyncDisposable {
         'leave it out: an Extractor cuts tiles of that size',
       );
     }
-    refusePrefixOfMaps(numPrefixTokens, [output.layout, outputShape]);
+    refusePrefixOfMaps(numPrefixTokens, output.layout);
     const plan = planFor(image, scale, { base: tile, tile });
     const shape =
       numPrefixTokens === output.numPrefixTokens

@@ -46,7 +46,7 @@ export async function multiscaleForward(
     throw invalid('true or false', 'splitForward', given.splitForward);
   const checked = checkScaleOptions(given);
   const { numPrefixTokens = DEFAULTS.numPrefixTokens, outputShape: layout = DEFAULTS.outputShape } = checked;
-  refusePrefixOfMaps(numPrefixTokens, [layout]);
+  refusePrefixOfMaps(numPrefixTokens, layout);
   const patchSize = checkPatchSize(given.patchSize);
   const image = floatImage(
     checkFloatTensor(input, 'the input of multiscaleForward', [['batch', 'channels', 'height', 'width']]),

@@ -39,7 +39,10 @@ export interface ScaleOptions {
   resizeOutputToIndex?: number;
   /** How many rows of a tile's tokens belong to no place (CLS, registers). Default 0; Extractor: found from the model. */
   numPrefixTokens?: number;
-  /** Default 'bnc'; Extractor: the model's own layout. */
+  /**
+   * Default 'bnc'; Extractor: the model's own layout. multiscaleForward: also the layout of what the model returns; elsewhere
+   * tokens become a feature map (without the prefix tokens, which belong to no place) and the other way round.
+   */
   outputShape?: Layout;
 }
 

@@ -58,16 +58,10 @@ export interface PoolJob {
   numPrefixTokens: number;
 }
 
-/** Prefix tokens belong to no place, and a feature map has places only. */
-export function refusePrefixOfMaps(numPrefixTokens: number, layouts: readonly Layout[]): void {
-  if (numPrefixTokens > 0 && layouts.includes('bchw')) {
-    throw invalid(
-      "0 for feature maps ('bchw')",
-      'numPrefixTokens',
-      numPrefixTokens,
-      "take outputShape 'bnc' to keep the prefix tokens",
-    );
-  }
+/** Prefix tokens are rows of tokens; tile features that are maps have none. */
+export function refusePrefixOfMaps(numPrefixTokens: number, layout: Layout): void {
+  if (numPrefixTokens > 0 && layout === 'bchw')
+    throw invalid("0 for feature maps ('bchw')", 'numPrefixTokens', numPrefixTokens, 'leave it out');
 }
 
 /** Pools and gives the result its shape: [B, prefix + gridH * gridW, C_total] or [B, C_total, gridH, gridW]. */
@@ -111,7 +105,7 @@ export async function pool(tileFeatures: readonly TensorLike[], plan: Plan, opti
   );
   const input: Layout = tensors[0]?.dims.length === 4 ? 'bchw' : 'bnc';
   const output = checked.outputShape ?? opened.outputShape ?? input;
-  refusePrefixOfMaps(numPrefixTokens, [input, output]);
+  refusePrefixOfMaps(numPrefixTokens, input);
   const batch = (tensors[0]?.dims[0] ?? 0) / ((scales[0]?.rows ?? 1) * (scales[0]?.columns ?? 1));
   const shapes = scales.map((scale, index) => {
     const tensor = tensors[index] as FloatTensor;

@@ -63,7 +63,7 @@ class TileEngine::Image {
   std::vector<int64_t> output_dims(int64_t batch) const {
     const pool::ScaleParams& scale = request.pool.scales[0];
     if (request.pool.input == pool::Layout::kFeatureMap) return {batch, scale.channels, scale.grid.height, scale.grid.width};
-    return {batch, request.pool.prefix + scale.grid.height * scale.grid.width, scale.channels};
+    return {batch, request.pool.dropped + request.pool.prefix + scale.grid.height * scale.grid.width, scale.channels};
   }
 
   Request request;
@@ -88,7 +88,7 @@ TileEngine::TileEngine(std::unique_ptr<runtime::Session> session, int workers)
     : session_(std::move(session)), worker_limit_(workers > 0 ? std::min(workers, executor_threads()) : executor_threads()) {}
 
 TileEngine::~TileEngine() {
-  for (Buffer buffer : inputs_) cpu::cpu_backend().release(buffer);
+  for (const Input& input : inputs_) cpu::cpu_backend().release(input.buffer);
 }
 
 void TileEngine::configure(const ModelConfiguration& configuration) {
@@ -224,13 +224,13 @@ bool TileEngine::take_turn() {
     if (image->next == image->tiles) queue_.pop_front();
     runtime::RunControl control;
     std::optional<Error> error;
-    // Not a Buffer with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
-    std::optional<Buffer> input;
+    // Not an Input with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
+    std::optional<Input> input;
     try {
       image->controls.push_back(&control);
-      input = take_input();
+      input = take_input(configuration_.fixed_batch > 0 ? configuration_.fixed_batch : count);
       lock.unlock();
-      run_batch(*image, first, count, *input, control);
+      run_batch(*image, first, count, input->buffer, control);
     } catch (...) {
       error = current_error();
     }
@@ -263,7 +263,7 @@ bool TileEngine::take_turn() {
   return false;
 }
 
-// Input buffers hold max_batch tiles of the configuration and no larger ones.
+// Input buffers are sized for the configuration's tiles: larger ones would not fit.
 void TileEngine::check(const Request& request) const {
   const auto fits = [this](const Scale& scale) { return scale.tile() == configuration_.tile; };
   const std::vector<Scale>& scales = request.split.plan.scales;
@@ -302,17 +302,18 @@ void TileEngine::run_batch(Image& image, int64_t first, int64_t count, Buffer in
   image.timings.model += model_time;
 }
 
-// A free input buffer or a new one. Called under the lock.
-Buffer TileEngine::take_input() {
+// A free input buffer with room for so many tiles, or a new one. Called under the lock.
+TileEngine::Input TileEngine::take_input(int64_t tiles) {
   if (!inputs_.empty()) {
-    const Buffer buffer = inputs_.back();
+    const Input input = inputs_.back();
     inputs_.pop_back();
-    return buffer;
+    if (input.tiles >= tiles) return input;
+    cpu::cpu_backend().release(input.buffer);
   }
   const int64_t bytes =
-      checked_product("a tile batch's bytes", policy_.max_batch, kChannels, configuration_.tile.height, configuration_.tile.width, int64_t{sizeof(float)});
+      checked_product("a tile batch's bytes", tiles, kChannels, configuration_.tile.height, configuration_.tile.width, int64_t{sizeof(float)});
   inputs_.reserve(static_cast<size_t>(worker_limit_));  // giving it back cannot fail then
-  return cpu::cpu_backend().allocate(static_cast<size_t>(bytes));
+  return {cpu::cpu_backend().allocate(static_cast<size_t>(bytes)), tiles};
 }
 
 // The image gets no further batch; the first reason counts. It retires when its last worker leaves it.
@@ -340,7 +341,7 @@ void TileEngine::retire(const std::shared_ptr<Image>& image, std::unique_lock<st
 void TileEngine::free_if_idle(std::unique_lock<std::mutex>& lock) {
   if (!disposed_ || running_ > 0 || !images_.empty()) return;
   session_.reset();
-  for (Buffer buffer : std::exchange(inputs_, {})) cpu::cpu_backend().release(buffer);
+  for (const Input& input : std::exchange(inputs_, {})) cpu::cpu_backend().release(input.buffer);
   const auto callbacks = std::exchange(on_disposed_, {});
   lock.unlock();
   for (const auto& done : callbacks) done();

@@ -77,7 +77,11 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   void end(const std::shared_ptr<Image>& image, ErrorCode code, const char* message, std::unique_lock<std::mutex>& lock);
   void retire(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock);
   void free_if_idle(std::unique_lock<std::mutex>& lock);
-  Buffer take_input();
+  struct Input {  // a worker's tile batch
+    Buffer buffer;
+    int64_t tiles = 0;  // that it has room for
+  };
+  Input take_input(int64_t tiles);
   std::vector<int64_t> input_dims(int64_t batch) const;
 
   std::unique_ptr<runtime::Session> session_;
@@ -90,7 +94,7 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   std::vector<std::shared_ptr<Image>> images_;  // all in flight
   int workers_ = 0;                             // on the executor or waiting for it
   int running_ = 0;                             // in the middle of a batch or a pool
-  std::vector<Buffer> inputs_;                  // free input buffers, at most one per worker
+  std::vector<Input> inputs_;                   // free input buffers, at most one per worker
   bool disposed_ = false;
   std::vector<std::function<void()>> on_disposed_;
 };

@@ -41,9 +41,9 @@ Registry& registry() {
 }
 
 [[noreturn]] void throw_unavailable(const std::string& path, const std::string& reason) {
-  throw Error(ErrorCode::kRuntimeUnavailable, "Expected an ONNX Runtime library (1." + std::to_string(ort::kOldestMinor) + " or newer) for '" + path +
-                                                  "' but received: " + reason +
-                                                  "; give the absolute path of a libonnxruntime.so.1 (1.17 or newer) as runtimeLibrary, or leave it out to use onnxruntime-node's");
+  throw Error(ErrorCode::kRuntimeUnavailable,
+              "Expected an ONNX Runtime library (1." + std::to_string(ort::kOldestMinor) + " or newer) for '" + path + "' but received: " + reason +
+                  "; give the absolute path of a libonnxruntime.so.1 (1.17 or newer) as runtimeLibrary, or leave it out to use onnxruntime-node's");
 }
 
 bool same_file(const std::string& a, const std::string& b) {

@@ -190,13 +190,26 @@ TEST_CASE("a batch that no buffer can hold is an error every time, and leaves no
   const auto engine = vit();
   ModelConfiguration greedy;
   greedy.tile = {kTile, kTile};
-  greedy.max_batch = int64_t{1} << 60;
+  greedy.fixed_batch = int64_t{1} << 60;
   engine->configure(greedy);
   for (unsigned round = 0; round < 4; round++) {
     const Outcome refused = submit(*engine, 150, {1, 2}, round).outcome.get();
     REQUIRE(refused.error);
     CHECK(refused.error->code() == ErrorCode::kPlanTooLarge);
   }
+  dispose(*engine);
+}
+
+TEST_CASE("a batch limit beyond any image's tiles takes no more memory than the tiles") {
+  if (!runtime_or_skip()) return;
+  const auto engine = vit(1);
+  const Outcome small = submit(*engine, 150, {1}, 1).outcome.get();  // leaves a buffer for one tile behind
+  ModelConfiguration generous;
+  generous.tile = {kTile, kTile};
+  generous.max_batch = int64_t{1} << 60;
+  engine->configure(generous);
+  CHECK_FALSE(submit(*engine, 150, {1, 2, 3}, 1).outcome.get().error);
+  CHECK(submit(*engine, 150, {1}, 1).outcome.get().features == small.features);
   dispose(*engine);
 }
 

@@ -228,7 +228,7 @@ uint32_t fresh_seed() {
 void check_layouts(Case c, std::mt19937& random) {
   for (const Layout input : {Layout::kTokens, Layout::kFeatureMap}) {
     for (const Layout output : {Layout::kTokens, Layout::kFeatureMap}) {
-      if (c.prefix > 0 && (input == Layout::kFeatureMap || output == Layout::kFeatureMap)) continue;
+      if (c.prefix > 0 && input == Layout::kFeatureMap) continue;
       c.input = input;
       c.output = output;
       check_case(c, random);
@@ -317,6 +317,31 @@ TEST_CASE("pool: an image's features do not depend on its batch") {
   }
 }
 
+TEST_CASE("pool: prefix tokens are left out of feature maps, and the rest is what it is without them") {
+  Plan plan;
+  Scale scale;
+  scale.rows = scale.columns = 2;
+  plan.scales = {scale};
+  constexpr int64_t kPrefix = 2, kCells = 6, kChannels = 3, kTiles = 4;
+  std::vector<float> plain(kTiles * kCells * kChannels), with(kTiles * (kPrefix + kCells) * kChannels, -1e9F);
+  for (int64_t tile = 0; tile < kTiles; tile++) {
+    for (int64_t i = 0; i < kCells * kChannels; i++) {
+      const float value = static_cast<float>(tile * 100 + i);
+      plain[static_cast<size_t>(tile * kCells * kChannels + i)] = value;
+      with[static_cast<size_t>(tile * (kPrefix + kCells) * kChannels + kPrefix * kChannels + i)] = value;
+    }
+  }
+  const auto pooled = [&](const std::vector<float>& source, int64_t prefix) {
+    const Params params = make_params(plan, 1, Layout::kTokens, Layout::kFeatureMap, prefix, {{{2, 3}, kChannels}}, false);
+    CHECK(params.prefix == 0);
+    CHECK(params.tile_elements(0) * kTiles == static_cast<int64_t>(source.size()));
+    std::vector<float> out(static_cast<size_t>(params.output_elements()));
+    run(params, cpu::cpu_backend(), {host_buffer(source.data())}, host_buffer(out.data()));
+    return out;
+  };
+  CHECK(pooled(with, kPrefix) == pooled(plain, 0));
+}
+
 TEST_CASE("pool: parameters that do not fit are refused") {
   Plan plan;
   Scale scale;
@@ -337,7 +362,7 @@ TEST_CASE("pool: parameters that do not fit are refused") {
   CHECK(code(0, kT, kT, 0, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
   CHECK(code(1, kT, kT, -1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
   CHECK(code(1, kM, kM, 1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
-  CHECK(code(1, kT, kM, 1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1, kT, kM, 1, {{{2, 2}, 3}}) == "none");  // dropped
   CHECK(code(1, kM, kT, 1, {{{2, 2}, 3}}) == "ERR_INVALID_ARGUMENT");
   CHECK(code(1, kT, kT, 0, {}) == "ERR_INVALID_ARGUMENT");
   CHECK(code(1, kT, kT, 0, {{{0, 2}, 3}}) == "ERR_INVALID_ARGUMENT");

@@ -226,6 +226,21 @@ describe('a vision transformer with a CLS token', () => {
     );
   });
 
+  test('as a feature map: the same cells, without the CLS token, which has no place', async () => {
+    const options = { scales: [1, 2] };
+    const tokens = await extract(vitModel, options, photo('temple.jpg'));
+    const map = await extract(vitModel, { ...options, outputShape: 'bchw' }, photo('temple.jpg'));
+    expect(map.numPrefixTokens).toBe(0);
+    expect(map.tensor.dims).toEqual([256, 12, 12]);
+    const cells = tokens.tensor.data as Float32Array;
+    const turned = Float32Array.from(
+      { length: 256 * 144 },
+      (_, i) => cells[((i % 144) + 1) * 256 + Math.floor(i / 144)] as number,
+    );
+    expect(map.tensor.data).toEqual(turned);
+    expect(() => map.vector('cls')).toThrow(/no prefix tokens/);
+  });
+
   test.each([
     'pillow-bicubic',
     'pillow-bilinear',

@@ -10,9 +10,7 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
   const auto refuse = [](const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); };
   if (batch < 1) refuse("Expected at least 1 image for pool but received " + std::to_string(batch));
   if (prefix < 0) refuse("Expected 0 or more for numPrefixTokens but received " + std::to_string(prefix));
-  if (prefix > 0 && (input == Layout::kFeatureMap || output == Layout::kFeatureMap)) {
-    refuse("Expected no prefix tokens for feature maps but received " + std::to_string(prefix));
-  }
+  if (prefix > 0 && input == Layout::kFeatureMap) refuse("Expected 0 for numPrefixTokens of feature maps but received " + std::to_string(prefix));
   if (features.size() != plan.scales.size()) {
     refuse("Expected tile features of " + std::to_string(plan.scales.size()) + " scales for the plan but received " + std::to_string(features.size()));
   }
@@ -20,7 +18,8 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
   params.input = input;
   params.output = output;
   params.batch = batch;
-  params.prefix = prefix;
+  params.prefix = output == Layout::kTokens ? prefix : 0;
+  params.dropped = prefix - params.prefix;
   int64_t base = 0;
   for (size_t s = 0; s < features.size(); s++) {
     const Scale& scale = plan.scales[s];
@@ -44,12 +43,12 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
     checked_product("tile features' bytes", tiles, elements, 4);
     const int64_t end = checked_sum("tile features", base, tiles * elements);
     check_tile_count(checked_sum("tile features", scale_params.first_tile, tiles));
-    for (int64_t i = 0; i < tiles; i++) params.tile_offsets.push_back(base + i * elements);
+    for (int64_t i = 0; i < tiles; i++) params.tile_offsets.push_back(base + i * elements + params.dropped * tile.channels);
     if (joined) base = end;
   }
   const size_t o = static_cast<size_t>(plan.output_index);
   params.grid = params.scales[o].merged();
-  const int64_t cells = checked_sum("output tokens", prefix, checked_product("output tokens", params.grid.height, params.grid.width));
+  const int64_t cells = checked_sum("output tokens", params.prefix, checked_product("output tokens", params.grid.height, params.grid.width));
   checked_product("output bytes", batch, cells, params.channels, 4);
   for (const ScaleParams& scale : params.scales) {  // the ends of bins are computed as such products
     checked_product("pooling bins", scale.merged().height, params.grid.height + 1);

@@ -36,20 +36,22 @@ struct Params {
   Layout output = Layout::kTokens;
   int64_t batch = 1;     // images
   int64_t prefix = 0;    // prefix tokens; 0 for feature maps
+  int64_t dropped = 0;   // prefix tokens of the input that are left out, since a feature map has no place for them
   Size grid;             // of the output
   int64_t channels = 0;  // of the output: all scales' together
   std::vector<ScaleParams> scales;
-  // Where each tile's features start, in elements from the start of its scale's buffer: index
+  // Where each tile's features start (after the dropped tokens), in elements from the start of its scale's buffer: index
   // first_tile + (row * columns + column) * batch + image.
   std::vector<int64_t> tile_offsets;
 
   int64_t tile_elements(size_t scale) const {
     const ScaleParams& s = scales[scale];
-    return (prefix + s.grid.height * s.grid.width) * s.channels;
+    return (dropped + prefix + s.grid.height * s.grid.width) * s.channels;
   }
   int64_t output_elements() const { return batch * (prefix + grid.height * grid.width) * channels; }
 };
 
+// `prefix` tokens come first in every tile of tokens; pooled to a feature map they are dropped.
 // `features` has one entry per scale of the plan; the output has the merged grid of scale plan.output_index. tile_offsets
 // are those of dense batches, one buffer per scale (or, `joined`, one buffer for all scales in order); a caller with its
 // own arrangement overwrites them. Error kInvalidArgument or kPlanTooLarge.
