@@ -60,11 +60,14 @@ describe('the process ends in the middle of work', { timeout: 60_000 }, () => {
 });
 
 describe('worker threads', { timeout: 60_000 }, () => {
-  test.each(['two-at-once', 'terminate', 'terminate-while-loading', 'worker-then-main'])('%s', async (how) => {
-    const child = await runFixture('workers', [how, slow], { timeout: 50_000 });
-    expectExit(child, 0, how);
-    expect(child.stdout).toBe('survived\n');
-  });
+  test.each(['two-at-once', 'terminate', 'terminate-while-loading', 'terminate-while-queued', 'worker-then-main'])(
+    '%s',
+    async (how) => {
+      const child = await runFixture('workers', [how, slow], { timeout: 50_000 });
+      expectExit(child, 0, how);
+      expect(child.stdout).toBe('survived\n');
+    },
+  );
 });
 
 describe('onnxruntime-node in the same process', { timeout: 60_000 }, () => {
