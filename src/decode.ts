@@ -27,24 +27,29 @@ const SIGNATURES: readonly { format: string; bytes: string }[] = [
   { format: 'tiff', bytes: 'MM\0+' },
 ];
 
-/** An image that has to be decoded. */
-export type EncodedSource = Exclude<ImageSource, { kind: 'pixels' }>;
+/** An image that has to be decoded, and that nobody else changes. */
+export type OwnSource = Extract<ImageSource, { kind: 'bytes' | 'file' }>;
 
-/** The source with a copy of the caller's bytes: decoding begins later and on another thread, and they may be gone then. */
-export function ownSource(source: EncodedSource): EncodedSource {
-  return source.kind === 'bytes' ? { ...source, bytes: new Uint8Array(source.bytes) } : source;
-}
-
-/** Pixels of a source that nobody else changes; they are new memory that only the caller knows. */
-export async function decodeImage(source: EncodedSource, options: DecodeOptions): Promise<NativeImage> {
+/**
+ * The source with bytes of its own. The caller's are copied before the call returns: decoding begins later and on another
+ * thread, and they may be gone then. A Blob is read, however long that takes; a file is left to decodeImage, so that many
+ * images take no memory before their turn.
+ */
+export async function ownSource(source: Exclude<ImageSource, { kind: 'pixels' }>): Promise<OwnSource> {
   switch (source.kind) {
     case 'bytes':
-      return decodeBytes(source.bytes, 'the image', options);
-    case 'file':
-      return decodeBytes(await readImageFile(source.path), `the image '${source.path}'`, options);
+      return { kind: 'bytes', bytes: new Uint8Array(source.bytes) };
     case 'blob':
-      return decodeBytes(await readBlob(source.blob), 'the image', options);
+      return { kind: 'bytes', bytes: await readBlob(source.blob) };
+    case 'file':
+      return source;
   }
+}
+
+/** Pixels of a source; they are new memory that only the caller knows. */
+export async function decodeImage(source: OwnSource, options: DecodeOptions): Promise<NativeImage> {
+  if (source.kind === 'bytes') return decodeBytes(source.bytes, 'the image', options);
+  return decodeBytes(await readImageFile(source.path), `the image '${source.path}'`, options);
 }
 
 async function readImageFile(path: string): Promise<Uint8Array> {

@@ -180,7 +180,7 @@ export class Extractor implements AsyncDisposable {
     const geometry = this.#geometry(mergeScaleOptions(this.#loaded.options.scale, scale));
     const source = recogniseImage(image);
     if (source.kind === 'pixels') return this.#run(source.image, geometry, fit, started, 0, signal);
-    const own = ownSource(source);
+    const own = await abortable(ownSource(source), signal); // outside a slot: a Blob may never end
     const work = async () => {
       this.#checkUsable();
       const decoding = performance.now();

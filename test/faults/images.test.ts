@@ -79,6 +79,16 @@ describe('files that cannot be read', () => {
 });
 
 describe('files that are no picture of an accepted format', () => {
+  test('Blobs that never end hold up nobody else, and can be aborted', async () => {
+    const endless = { [Symbol.toStringTag]: 'Blob', arrayBuffer: () => new Promise(() => {}) } as unknown as Blob;
+    const controller = new AbortController();
+    const waiting = Array.from({ length: 16 }, () => extractor.extract(endless, { signal: controller.signal }));
+    expect((await extractor.extract(photo('temple.jpg'))).scales.length).toBe(2);
+    controller.abort(new Error('enough'));
+    for (const { reason } of (await Promise.allSettled(waiting)) as PromiseRejectedResult[])
+      expect(reason).toBe(controller.signal.reason);
+  });
+
   test('empty: file, bytes, Blob', async () => {
     const path = join(folder, 'empty.jpg');
     writeFileSync(path, '');

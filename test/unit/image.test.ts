@@ -32,9 +32,9 @@ function image(): Sharp {
   return sharp(picture, { raw: { width: WIDTH, height: HEIGHT, channels: 3 } });
 }
 
-function decode(value: unknown, options: Partial<DecodeOptions> = {}): Promise<NativeImage> {
+async function decode(value: unknown, options: Partial<DecodeOptions> = {}): Promise<NativeImage> {
   const source = recogniseImage(value) as Exclude<ImageSource, { kind: 'pixels' }>;
-  return decodeImage(ownSource(source), { maxPixels: DEFAULTS.maxPixels, colorProfile: 'ignore', ...options });
+  return decodeImage(await ownSource(source), { maxPixels: DEFAULTS.maxPixels, colorProfile: 'ignore', ...options });
 }
 
 function largest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {

@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path';
 import sharp from 'sharp';
-import { decodeImage } from '../../decode.js';
+import { decodeImage, ownSource } from '../../decode.js';
 import type { Extractor, ExtractorPlan } from '../../extractor.js';
 import type { Features } from '../../features.js';
 import { recogniseImage } from '../../image.js';
@@ -30,7 +30,7 @@ export async function makeView(
   if (source.kind === 'pixels') throw new TypeError('a path is not pixels');
   const started = performance.now();
   const { maxPixels = DEFAULTS.maxPixels, colorProfile = DEFAULTS.colorProfile } = flags;
-  const pixels = await decodeImage(source, { maxPixels, colorProfile });
+  const pixels = await decodeImage(await ownSource(source), { maxPixels, colorProfile });
   const image = {
     data: pixels.data as Uint8Array,
     height: pixels.height,
