@@ -25,8 +25,9 @@ MANYSCALE_INLINE int64_t round_up(int64_t a, int64_t to) { return (a + to - 1) /
 
 // A band reads and writes many rows a little at a time, which the processor does not foresee by itself.
 constexpr int64_t kCacheLine = 64;
+// Callers go through memory in runs of `bytes`, one after another: seen from its end, each run has as many new lines as are asked for.
 MANYSCALE_INLINE void will_read(const char* from, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(from + at, 0);
+  for (int64_t at = bytes; at > 0; at -= kCacheLine) __builtin_prefetch(from + at - 1, 0);
 }
 
 // Columns [x, x + count) of every row of the unit in one of its tiles.
@@ -35,7 +36,7 @@ MANYSCALE_INLINE void will_write(const Unit& unit, const float* tile, int64_t x,
   for (int64_t w = 0; w < unit.written; w++) {
     for (int64_t r = 0; r < unit.rows; r++) {
       const float* const row = tile + unit.target_offset + (w * scale.tile_height + r) * scale.tile_width;
-      for (int64_t at = 0; at < count; at += kCacheLine / 4) __builtin_prefetch(row + x + at, 1);
+      for (int64_t at = count; at > 0; at -= kCacheLine / 4) __builtin_prefetch(row + x + at - 1, 1);
     }
   }
 }
