@@ -165,14 +165,26 @@ void make_columns(const Unit& unit, const Pixels& pixels, int64_t first, FloatSc
   const FloatAxis& axis = unit.scale->y;
   const int64_t begin = axis.slot[unit.row];
   const int64_t end = axis.slot[unit.row + unit.rows - 1] + axis.count[unit.row + unit.rows - 1];
-  const int32_t* const source = unit.scale->x.source + first;
+  // Copies, as far as the compiler knows the stores below could change what they come from.
+  const char* const source = static_cast<const char*>(unit.source);
+  const int64_t stride = unit.row_stride;
+  const int64_t length = unit.row_elements;
+  int64_t at[Vectors];
+  for (int v = 0; v < Vectors; v++) at[v] = unit.scale->x.source[first + v];
+  const int64_t next = (at[Vectors - 1] + kLanes) * kElementBytes;
+  const bool inside = at[Vectors - 1] + kLanes <= length;
   for (int64_t slot = begin; slot < end; slot += kStripRows) {
     const int64_t stop = smaller(slot + kStripRows, end);
-    for (int64_t s = slot; s < stop; s++) {
-      const char* const row = static_cast<const char*>(unit.source) + axis.source[s] * unit.row_stride;
-      will_read(row + (source[Vectors - 1] + kLanes) * kElementBytes, Vectors * kLanes * kElementBytes);
-      float* const to = scratch.strip[s - slot];
-      for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, source[v], unit.row_elements));
+    float* to = scratch.strip[0];
+    for (int64_t s = slot; s < stop; s++, to += kStrip) {
+      const char* const row = source + axis.source[s] * stride;
+      will_read(row + next, Vectors * kLanes * kElementBytes);
+      if (inside) {
+        MANYSCALE_UNROLL
+        for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, at[v], INT64_MAX));
+      } else {
+        for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, at[v], length));
+      }
     }
     add_strip<Vectors>(unit, slot, stop, scratch);
   }
