@@ -1,11 +1,14 @@
 // Compiled once per instruction set (cmake/simd.cmake): everything but the table has internal linkage and nothing of the
 // C++ library is used.
 //
-// 'torch-' modes: the rows of a band are resized vertically, a few vectors of columns at a time, from bytes made float once;
-// the result is transposed into columns of the band's rows, so that the horizontal pass works on whole vectors (lane = row)
-// whatever its windows are; blocks of output are transposed back, normalised and stored.
+// 'torch-' modes: the rows of a band are resized vertically, a few vectors of columns at a time, from bytes made float once (or,
+// where few output rows need a source row, anew for each); the result is transposed into columns of the band's rows, so that
+// the horizontal pass works on whole vectors (lane = row) whatever its windows are; blocks of output are transposed back,
+// normalised and stored.
+//
 // 'pillow-' modes go the other way round, as their definition asks: bytes of 16 source rows are transposed into columns,
 // resized horizontally (lane = source row), rounded, transposed back, then resized vertically (lane = column).
+//
 // All scratch memory is of fixed size: windows that do not fit are summed in parts.
 #include <cstddef>
 #include <cstdint>
@@ -43,15 +46,18 @@ MANYSCALE_INLINE void will_write(const Unit& unit, const float* tile, int64_t x,
 
 // ---- Sources: elements of a row as vectors. What lies beyond the row's `length` elements is not read and gives 0.
 
+constexpr int64_t kEnough = INT64_MAX;  // as `length`: known to be long enough, nothing to check
+MANYSCALE_INLINE bool fits(int64_t end, int64_t length) { return length == kEnough || end <= length; }
+
 MANYSCALE_INLINE Ints load_elements(const uint8_t* row, int64_t at, int64_t length) {
-  if (at + kLanes <= length) return load_bytes(row + at);
+  if (fits(at + kLanes, length)) return load_bytes(row + at);
   uint8_t bytes[kLanes] = {};
   if (at < length) memcpy(bytes, row + at, static_cast<size_t>(length - at));
   return load_bytes(bytes);
 }
 
 MANYSCALE_INLINE Bytes16 load_block(const uint8_t* row, int64_t at, int64_t length) {
-  if (at + 16 <= length) return load<Bytes16>(row + at);
+  if (fits(at + 16, length)) return load<Bytes16>(row + at);
   uint8_t bytes[16] = {};
   if (at < length) memcpy(bytes, row + at, static_cast<size_t>(length - at));
   return load<Bytes16>(bytes);
@@ -68,10 +74,11 @@ struct Plane {
   using Element = float;
   static constexpr int kStep = 1;      // elements a pixel
   static constexpr int kChannels = 1;  // to compute
+  static constexpr int kFewTaps = 0;   // see few_taps: floats are read once, they would come too late from memory otherwise
   explicit Plane(const Unit&) {}
   Floats floats(const char* row, int64_t at, int64_t length) const {
     const auto* const elements = reinterpret_cast<const float*>(row);
-    if (at + kLanes <= length) return load<Floats>(elements + at);
+    if (fits(at + kLanes, length)) return load<Floats>(elements + at);
     float values[kLanes] = {};
     if (at < length) memcpy(values, elements + at, static_cast<size_t>(length - at) * sizeof(float));
     return load<Floats>(values);
@@ -83,6 +90,7 @@ struct Opaque {
   using Element = uint8_t;
   static constexpr int kStep = Channels;
   static constexpr int kChannels = Channels;
+  static constexpr int kFewTaps = kLanes >= 8 ? 2 : 1;  // narrow vectors take more instructions to convert
   explicit Opaque(const Unit&) {}
   Floats floats(const char* row, int64_t at, int64_t length) const { return to_floats(load_elements(reinterpret_cast<const uint8_t*>(row), at, length)); }
   Bytes16 bytes(const char* row, int64_t at, int64_t length) const { return load_block(reinterpret_cast<const uint8_t*>(row), at, length); }
@@ -93,6 +101,7 @@ struct Transparent {
   using Element = uint8_t;
   static constexpr int kStep = 4;
   static constexpr int kChannels = 3;
+  static constexpr int kFewTaps = kLanes >= 8 ? 1 : 0;
   Ints background;
   Shorts8 background8;
 
@@ -158,35 +167,72 @@ void add_strip(const Unit& unit, int64_t begin, int64_t end, FloatScratch& scrat
   }
 }
 
+// Whether the taps of a band's rows are so few, at most kFewTaps for each source row, that making floats anew for each tap
+// is cheaper than storing and loading them. Only where a strip would be summed in one part, so that both ways give the same bits.
+template <typename Pixels>
+bool few_taps(const Unit& unit) {
+  const FloatAxis& axis = unit.scale->y;
+  const int64_t last = unit.row + unit.rows - 1;
+  const int64_t rows = axis.slot[last] + axis.count[last] - axis.slot[unit.row];
+  int64_t taps = 0;
+  for (int64_t r = 0; r < unit.rows; r++) taps += axis.count[unit.row + r];
+  return rows <= kStripRows && taps <= rows * Pixels::kFewTaps;
+}
+
+// Output rows of the band, straight from the source: vectors of elements from at[...] on, which lie inside its rows.
+template <int Vectors, typename Pixels>
+void sum_rows(const Unit& unit, const Pixels& pixels, const int32_t (&at)[Vectors], FloatScratch& scratch) {
+  const FloatAxis& axis = unit.scale->y;
+  const char* const source = static_cast<const char*>(unit.source);
+  const int64_t stride = unit.row_stride;
+  for (int64_t r = 0; r < unit.rows; r++) {
+    const int32_t* row = axis.source + axis.slot[unit.row + r];
+    const float* weight = axis.weights + axis.weight[unit.row + r];
+    Floats sum[Vectors] = {};
+    for (int64_t k = axis.count[unit.row + r]; k > 0; k--) {
+      const Floats w = broadcast(*weight++);
+      const char* const from = source + *row++ * stride;
+      MANYSCALE_UNROLL
+      for (int v = 0; v < Vectors; v++) sum[v] = multiply_add(w, pixels.floats(from, at[v], kEnough), sum[v]);
+    }
+    for (int v = 0; v < Vectors; v++) store(scratch.sums[r] + v * kLanes, sum[v]);
+  }
+}
+
 // Vectors [first, first + Vectors) of the row's slots, resized vertically, to `columns` on.
 template <int Vectors, typename Pixels>
-void make_columns(const Unit& unit, const Pixels& pixels, int64_t first, FloatScratch& scratch, float* columns) {
+void make_columns(const Unit& unit, const Pixels& pixels, bool few, int64_t first, FloatScratch& scratch, float* columns) {
   constexpr int64_t kElementBytes = sizeof(typename Pixels::Element);
   const FloatAxis& axis = unit.scale->y;
   const int64_t begin = axis.slot[unit.row];
   const int64_t end = axis.slot[unit.row + unit.rows - 1] + axis.count[unit.row + unit.rows - 1];
-  // Copies, as far as the compiler knows the stores below could change what they come from.
+  // Copies: as far as the compiler knows, the stores below could change what they come from.
   const char* const source = static_cast<const char*>(unit.source);
   const int64_t stride = unit.row_stride;
   const int64_t length = unit.row_elements;
-  int64_t at[Vectors];
+  int32_t at[Vectors];
   for (int v = 0; v < Vectors; v++) at[v] = unit.scale->x.source[first + v];
   const int64_t next = (at[Vectors - 1] + kLanes) * kElementBytes;
   const bool inside = at[Vectors - 1] + kLanes <= length;
-  for (int64_t slot = begin; slot < end; slot += kStripRows) {
-    const int64_t stop = smaller(slot + kStripRows, end);
-    float* to = scratch.strip[0];
-    for (int64_t s = slot; s < stop; s++, to += kStrip) {
-      const char* const row = source + axis.source[s] * stride;
-      will_read(row + next, Vectors * kLanes * kElementBytes);
-      if (inside) {
-        MANYSCALE_UNROLL
-        for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, at[v], INT64_MAX));
-      } else {
-        for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, at[v], length));
+  if (Pixels::kFewTaps > 0 && few && inside) {
+    for (int64_t s = begin; s < end; s++) will_read(source + axis.source[s] * stride + next, Vectors * kLanes * kElementBytes);
+    sum_rows(unit, pixels, at, scratch);
+  } else {
+    for (int64_t slot = begin; slot < end; slot += kStripRows) {
+      const int64_t stop = smaller(slot + kStripRows, end);
+      float* to = scratch.strip[0];
+      for (int64_t s = slot; s < stop; s++, to += kStrip) {
+        const char* const row = source + axis.source[s] * stride;
+        will_read(row + next, Vectors * kLanes * kElementBytes);
+        if (inside) {
+          MANYSCALE_UNROLL
+          for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, at[v], kEnough));
+        } else {
+          for (int v = 0; v < Vectors; v++) store(to + v * kLanes, pixels.floats(row, at[v], length));
+        }
       }
+      add_strip<Vectors>(unit, slot, stop, scratch);
     }
-    add_strip<Vectors>(unit, slot, stop, scratch);
   }
   for (int v = 0; v < Vectors; v++) {
     for (int b = 0; b < kBandVectors; b++) {
@@ -206,6 +252,7 @@ struct Columns {
   const Unit& unit;
   const Pixels& pixels;
   FloatScratch& scratch;
+  bool few;  // taps
   int64_t begin = 0;
   int64_t end = 0;
 
@@ -222,12 +269,12 @@ struct Columns {
       float* const at = scratch.columns[end - begin];
       const int64_t first = end / kLanes;
       switch (vectors) {
-        case 1: make_columns<1>(unit, pixels, first, scratch, at); break;
-        case 2: make_columns<2>(unit, pixels, first, scratch, at); break;
-        case 3: make_columns<3>(unit, pixels, first, scratch, at); break;
-        case 4: make_columns<4>(unit, pixels, first, scratch, at); break;
-        case 5: make_columns<5>(unit, pixels, first, scratch, at); break;
-        default: make_columns<kStripVectors>(unit, pixels, first, scratch, at); break;
+        case 1: make_columns<1>(unit, pixels, few, first, scratch, at); break;
+        case 2: make_columns<2>(unit, pixels, few, first, scratch, at); break;
+        case 3: make_columns<3>(unit, pixels, few, first, scratch, at); break;
+        case 4: make_columns<4>(unit, pixels, few, first, scratch, at); break;
+        case 5: make_columns<5>(unit, pixels, few, first, scratch, at); break;
+        default: make_columns<kStripVectors>(unit, pixels, few, first, scratch, at); break;
       }
       end += vectors * kLanes;
     }
@@ -310,7 +357,7 @@ void float_unit(const Unit& unit, void* memory) {
   // Lanes of rows that the band does not have are computed with the others and never stored.
   memset(scratch.sums, 0, sizeof scratch.sums);
   const Pixels pixels(unit);
-  Columns<Pixels> columns{unit, pixels, scratch};
+  Columns<Pixels> columns{unit, pixels, scratch, few_taps<Pixels>(unit)};
   for (int64_t t = 0; t < unit.tiles; t++) {
     for (int64_t x = 0; x < unit.scale->tile_width; x += kBlock) {
       const int64_t count = smaller(kBlock, unit.scale->tile_width - x);
@@ -423,7 +470,7 @@ void make_pairs(const Unit& unit, const Pixels& pixels, const char* const (&rows
     Bytes16 square[16];
     if (first + at + 16 <= unit.row_elements) {
       MANYSCALE_UNROLL
-      for (int i = 0; i < 16; i++) square[i] = pixels.bytes(rows[i], first + at, INT64_MAX);
+      for (int i = 0; i < 16; i++) square[i] = pixels.bytes(rows[i], first + at, kEnough);
     } else {
       for (int i = 0; i < 16; i++) square[i] = pixels.bytes(rows[i], first + at, unit.row_elements);
     }
