@@ -68,14 +68,14 @@ export interface SplitOptions extends Preprocess {
 
 /** What pool() takes beside the plan; each overrides what the plan carries. */
 export interface PoolOptions extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex'> {
-  /** Pixels along a side of a token's patch; only where tokens fit several grids. Default: found from the tile's aspect ratio. */
+  /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
 }
 
 export interface MultiscaleOptions extends ScaleOptions {
   /** Give the model one tile of every image of the input at a time (B rows) instead of all tiles. Default false. */
   splitForward?: boolean;
-  /** Pixels along a side of a token's patch; only where tokens fit several grids. Default: found from the tile's aspect ratio. */
+  /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
   signal?: AbortSignal;
 }
@@ -91,7 +91,7 @@ export interface ExtractorOptions extends ScaleOptions {
   output?: string | readonly string[];
   /** The model's input size in pixels; needed only if the model leaves it open. */
   tileSize?: SideLengths;
-  /** Pixels along a side of a token's patch; needed only where tokens fit several grids. */
+  /** Pixels along a side of a token's patch; needed only where the prefix tokens or the grid that are found are wrong. */
   patchSize?: number;
   /**
    * 'stretch' (default): the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the

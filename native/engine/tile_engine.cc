@@ -193,67 +193,11 @@ bool TileEngine::take_turn() {
   const std::shared_ptr<Image> image = queue_.front();
   running_++;
   image->active++;
-
-  if (!image->prepared) {
-    queue_.pop_front();
-    image->timings.queue = milliseconds_since(image->submitted);
-    lock.unlock();
-    std::optional<Error> error;
-    try {
-      check(image->request);
-      image->prepare();
-    } catch (...) {
-      error = current_error();
-    }
-    lock.lock();
-    image->prepared = true;
-    if (error) {
-      end(image, error->code(), error->what(), lock);
-    } else if (!image->error) {
-      queue_.push_front(image);
-      start_workers(lock);
-    }
+  if (image->prepared) {
+    run_next_batch(image, lock);
   } else {
-    int64_t queued = 0;
-    for (const auto& waiting : queue_) queued += waiting->tiles - waiting->next;
-    const int64_t idle = worker_limit_ - running_ + 1;
-    const int64_t first = image->next;
-    const int64_t wanted = configuration_.fixed_batch > 0 ? configuration_.fixed_batch : policy_.batch(queued, idle);
-    const int64_t count = std::min(wanted, image->tiles - first);
-    image->next += count;
-    if (image->next == image->tiles) queue_.pop_front();
-    runtime::RunControl control;
-    std::optional<Error> error;
-    // Not an Input with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
-    std::optional<Input> input;
-    try {
-      image->controls.push_back(&control);
-      input = take_input(configuration_.fixed_batch > 0 ? configuration_.fixed_batch : count);
-      lock.unlock();
-      run_batch(*image, first, count, input->buffer, control);
-    } catch (...) {
-      error = current_error();
-    }
-    if (!lock.owns_lock()) lock.lock();
-    if (input) inputs_.push_back(*input);
-    std::erase(image->controls, &control);
-    if (error) end(image, error->code(), error->what(), lock);
-    image->done += count;
-    if (!image->error && image->done == image->tiles) {
-      lock.unlock();
-      const Clock::time_point start = Clock::now();
-      try {
-        pool_all(image->request.pool, {host_pointer<const float>(image->features.buffer())}, image->request.destination);
-      } catch (...) {
-        error = current_error();
-      }
-      const double pooled = milliseconds_since(start);
-      lock.lock();
-      image->timings.pool = pooled;
-      if (error) end(image, error->code(), error->what(), lock);
-    }
+    prepare(image, lock);
   }
-
   running_--;
   image->active--;
   if (image->active == 0 && (image->error || image->done == image->tiles)) retire(image, lock);
@@ -261,6 +205,71 @@ bool TileEngine::take_turn() {
   if (!queue_.empty()) return true;
   workers_--;
   return false;
+}
+
+// The first image of the queue: out of it while it is prepared, and then in its place again.
+void TileEngine::prepare(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
+  queue_.pop_front();
+  image->timings.queue = milliseconds_since(image->submitted);
+  lock.unlock();
+  std::optional<Error> error;
+  try {
+    check(image->request);
+    image->prepare();
+  } catch (...) {
+    error = current_error();
+  }
+  lock.lock();
+  image->prepared = true;
+  if (error) return end(image, error->code(), error->what(), lock);
+  if (image->error) return;  // cancelled meanwhile
+  queue_.push_front(image);
+  start_workers(lock);
+}
+
+// The first image of the queue: its next tiles, and after its last ones the pooling.
+void TileEngine::run_next_batch(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
+  int64_t queued = 0;
+  for (const auto& waiting : queue_) queued += waiting->tiles - waiting->next;
+  const int64_t idle = worker_limit_ - running_ + 1;
+  const int64_t first = image->next;
+  const int64_t wanted = configuration_.fixed_batch > 0 ? configuration_.fixed_batch : policy_.batch(queued, idle);
+  const int64_t count = std::min(wanted, image->tiles - first);
+  image->next += count;
+  if (image->next == image->tiles) queue_.pop_front();
+  runtime::RunControl control;
+  std::optional<Error> error;
+  // Not an Input with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
+  std::optional<Input> input;
+  try {
+    image->controls.push_back(&control);
+    input = take_input(configuration_.fixed_batch > 0 ? configuration_.fixed_batch : count);
+    lock.unlock();
+    run_batch(*image, first, count, input->buffer, control);
+  } catch (...) {
+    error = current_error();
+  }
+  if (!lock.owns_lock()) lock.lock();
+  if (input) inputs_.push_back(*input);
+  std::erase(image->controls, &control);
+  if (error) end(image, error->code(), error->what(), lock);
+  image->done += count;
+  if (!image->error && image->done == image->tiles) pool_image(image, lock);
+}
+
+void TileEngine::pool_image(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  const Clock::time_point start = Clock::now();
+  std::optional<Error> error;
+  try {
+    pool_all(image->request.pool, {host_pointer<const float>(image->features.buffer())}, image->request.destination);
+  } catch (...) {
+    error = current_error();
+  }
+  const double pooled = milliseconds_since(start);
+  lock.lock();
+  image->timings.pool = pooled;
+  if (error) end(image, error->code(), error->what(), lock);
 }
 
 // Input buffers are sized for the configuration's tiles: larger ones would not fit.

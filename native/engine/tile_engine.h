@@ -72,6 +72,9 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   void start_workers(std::unique_lock<std::mutex>& lock);
   void work();
   bool take_turn();
+  void prepare(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock);
+  void run_next_batch(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock);
+  void pool_image(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock);
   void check(const Request& request) const;
   void run_batch(Image& image, int64_t first, int64_t count, Buffer input, runtime::RunControl& control);
   void end(const std::shared_ptr<Image>& image, ErrorCode code, const char* message, std::unique_lock<std::mutex>& lock);
