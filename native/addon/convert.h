@@ -49,7 +49,7 @@ ImageArgument to_image(const Napi::Object& object);
 // { image, plan, crop?, preprocess, joined? } without the pixels, which are in `image`.
 engine::SplitRequest to_split_request(const Napi::Object& object, const split::Source& source);
 
-// A fresh Float32Array, and the reference that keeps it while native code fills it.
+// A fresh Float32Array and its memory; the caller keeps the array alive while native code fills it.
 struct Result {
   float* data = nullptr;
   Napi::Float32Array array;
