@@ -4,6 +4,7 @@
 import { checkSignal } from './abort.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { NativePlanOptions, NativePreprocess, NativeSize } from './native/addon.js';
+import { refuseMisspelt } from './option-names.js';
 
 /** Layout of tile features and of the result: tokens [n, tokens, channels] or a feature map [n, channels, height, width]. */
 export type Layout = 'bnc' | 'bchw';
@@ -202,11 +203,54 @@ export const DEFAULTS = {
   maxPixels: 2 ** 27,
 } as const;
 
+type AnyOptions = ExtractorOptions & ExtractManyOptions & MultiscaleOptions & SplitOptions & PoolOptions;
+
+const NAMES: ReadonlySet<string> = new Set(
+  Object.keys({
+    scales: 0,
+    imageSizes: 0,
+    maxSplitSize: 0,
+    resizeOutputToIndex: 0,
+    numPrefixTokens: 0,
+    outputShape: 0,
+    mean: 0,
+    std: 0,
+    rescale: 0,
+    resize: 0,
+    channelOrder: 0,
+    background: 0,
+    patchSize: 0,
+    splitForward: 0,
+    signal: 0,
+    fit: 0,
+    ordered: 0,
+    output: 0,
+    tileSize: 0,
+    preset: 0,
+    maxTiles: 0,
+    overlap: 0,
+    preprocess: 0,
+    device: 0,
+    strict: 0,
+    threads: 0,
+    maxBatch: 0,
+    maxDelay: 0,
+    deterministic: 0,
+    maxBytes: 0,
+    maxPixels: 0,
+    colorProfile: 0,
+    fastDecode: 0,
+    dtype: 0,
+    runtimeLibrary: 0,
+  } satisfies Record<keyof AnyOptions, 0>),
+);
+
 /** Absent options: a key that is undefined counts as absent. */
 export function checkOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw invalid('an object', what, options);
+  refuseMisspelt(options, NAMES, what);
   return options;
 }
 
