@@ -365,7 +365,7 @@ export class Extractor implements AsyncDisposable {
       if (!(error instanceof ManyscaleError) || error.code !== 'ERR_IMAGE_TOO_LARGE') throw error;
       throw new ManyscaleError(
         error.code,
-        error.message.replace('the image', () => what),
+        error.message.replace('an image in work', () => what),
         { cause: error.cause },
       );
     }

@@ -133,7 +133,7 @@ export interface ExtractorOptions extends ScaleOptions {
   deterministic?: boolean;
   /**
    * Limit on the memory of images in flight (encoded bytes, pixels, tile features, results); beyond it images wait, and
-   * one that alone exceeds it is refused. Default: a part of the machine's memory or of its container's limit, for all
+   * one that alone exceeds it is refused. Default: a quarter of the machine's memory or of its container's limit, for all
    * Extractors of the process together.
    */
   maxBytes?: number;
@@ -144,7 +144,7 @@ export interface ExtractorOptions extends ScaleOptions {
   /** 'ignore' (default) takes pixel values as they are, as the Python processors do; 'convert' applies an embedded ICC profile. */
   colorProfile?: 'ignore' | 'convert';
   /**
-   * Decodes large JPEG images at a half, a quarter or an eighth of their size, where at least twice the height and width of
+   * Decodes large JPEG images at a third, a fifth or a ninth of their size, where at least twice the height and width of
    * the largest scale is left: faster, with slightly different features (docs/api.md says by how much). Default false.
    */
   fastDecode?: boolean;

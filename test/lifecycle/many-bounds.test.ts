@@ -65,10 +65,17 @@ describe('the limit on memory', () => {
   });
 
   test('an image that alone exceeds it is refused with its sizes, a file by its name', async () => {
-    await using extractor = await Extractor.load(patchModel(), { maxBytes: ONE - 1 });
-    await expectManyscaleError(() => extractor.extract(image), 'ERR_IMAGE_TOO_LARGE', String(ONE), String(ONE - 1));
-    const path = photo('temple.jpg');
-    await expectManyscaleError(() => extractor.extract(path), 'ERR_IMAGE_TOO_LARGE', path, String(ONE - 1));
+    const limit = 1_500_000;
+    await using extractor = await Extractor.load(patchModel(), { maxBytes: limit });
+    const large = { data: new Uint8Array(1000 * 1000 * 3), width: 1000, height: 1000, channels: 3 as const };
+    const needs = /at most 1\.5 MB \(maxBytes\) for .* received one that needs 3\.1 MB/;
+    await expectManyscaleError(() => extractor.extract(large), 'ERR_IMAGE_TOO_LARGE', needs);
+    const path = photo('two-dogs.jpg');
+    await expectManyscaleError(
+      () => extractor.extract(path),
+      'ERR_IMAGE_TOO_LARGE',
+      `for the image '${path}' but received`,
+    );
     const small = { ...image, data: image.data.subarray(0, 30), width: 5, height: 2 };
     await extractor.extract(small);
     expect(extractor.stats().images).toMatchObject({ done: 1, failed: 2 });
