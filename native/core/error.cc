@@ -8,6 +8,7 @@ namespace manyscale {
 const char* error_code_name(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::kInvalidArgument: return "ERR_INVALID_ARGUMENT";
+    case ErrorCode::kImageTooLarge: return "ERR_IMAGE_TOO_LARGE";
     case ErrorCode::kPlanTooLarge: return "ERR_PLAN_TOO_LARGE";
     case ErrorCode::kModelLoad: return "ERR_MODEL_LOAD";
     case ErrorCode::kModelShape: return "ERR_MODEL_SHAPE";
