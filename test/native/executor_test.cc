@@ -12,6 +12,7 @@
 #include "device/cpu/cpu_backend.h"
 
 using manyscale::cpu::Executor;
+using manyscale::cpu::Priority;
 
 namespace {
 
@@ -78,11 +79,13 @@ TEST_CASE("executor: submitted tasks run once each, on threads of the executor")
   Countdown left(kTasks);
   const std::thread::id caller = std::this_thread::get_id();
   for (int& run : runs) {
-    Executor::instance().submit([&] {
-      run++;
-      here += std::this_thread::get_id() == caller;
-      left.one_less();
-    });
+    Executor::instance().submit(
+        [&] {
+          run++;
+          here += std::this_thread::get_id() == caller;
+          left.one_less();
+        },
+        Priority::kModel);
   }
   left.wait();
   CHECK(here == 0);
@@ -94,10 +97,12 @@ TEST_CASE("executor: loops inside tasks, inside loops") {
   std::atomic<int> wrong{0};
   Countdown left(kTasks);
   for (int task = 0; task < kTasks; task++) {
-    Executor::instance().submit([&] {
-      Executor::instance().parallel_for(9, [&](int64_t i) { wrong += !every_index_once(i + 1); });
-      left.one_less();
-    });
+    Executor::instance().submit(
+        [&] {
+          Executor::instance().parallel_for(9, [&](int64_t i) { wrong += !every_index_once(i + 1); });
+          left.one_less();
+        },
+        Priority::kModel);
   }
   left.wait();
   CHECK(wrong == 0);
@@ -112,10 +117,12 @@ TEST_CASE("executor: many callers from threads of their own, beside tasks") {
     callers.emplace_back([&, c] {
       for (int i = 0; i < 200; i++) {
         if (i % 10 == 0) {
-          Executor::instance().submit([&] {
-            wrong += !every_index_once(17);
-            left.one_less();
-          });
+          Executor::instance().submit(
+              [&] {
+                wrong += !every_index_once(17);
+                left.one_less();
+              },
+              Priority::kModel);
         }
         wrong += !every_index_once((i * 7 + c) % 40);
       }
