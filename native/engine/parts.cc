@@ -56,7 +56,7 @@ std::vector<int64_t> pool_source_elements(const pool::Params& params, bool joine
 
 void pool_all(const pool::Params& params, const std::vector<const float*>& sources, float* destination) {
   std::vector<Buffer> buffers;
-  for (size_t s = 0; s < params.scales.size(); s++) buffers.push_back(host_buffer(sources[sources.size() == 1 ? 0 : s]));
+  for (const float* source : sources) buffers.push_back(host_buffer(source));
   pool::run(params, cpu::cpu_backend(), buffers, host_buffer(destination));
 }
 
