@@ -56,7 +56,8 @@ class BufferPool {
   State state() const;
 
  private:
-  Block allocate(size_t bytes);
+  std::list<Block> allocate(size_t bytes);
+  void lend(Lease& lease) noexcept;
   void give_back(std::list<Block>& block) noexcept;
   void release(std::list<Block>& blocks) noexcept;
 
