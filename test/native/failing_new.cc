@@ -1,16 +1,28 @@
 #include "failing_new.h"
 
+#include <pthread.h>
+
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace {
 
 constexpr int64_t kNever = -1;
 thread_local int64_t successes_left = kNever;
+std::atomic<int64_t> executor_successes_left{kNever};
+
+bool is_executor_thread() {
+  char name[16] = {};
+  return pthread_getname_np(pthread_self(), name, sizeof name) == 0 && std::strcmp(name, "manyscale") == 0;
+}
+
+bool fails_on_executor() { return executor_successes_left.load() > kNever && is_executor_thread() && executor_successes_left.fetch_sub(1) == 0; }
 
 void* allocate(size_t bytes, size_t alignment) {
-  if (successes_left == 0) throw std::bad_alloc();
+  if (successes_left == 0 || fails_on_executor()) throw std::bad_alloc();
   if (successes_left != kNever) successes_left--;
   void* data = nullptr;
   if (posix_memalign(&data, alignment < sizeof(void*) ? sizeof(void*) : alignment, bytes > 0 ? bytes : 1) != 0) throw std::bad_alloc();
@@ -21,6 +33,10 @@ void* allocate(size_t bytes, size_t alignment) {
 
 FailingNew::FailingNew(int64_t successes) { successes_left = successes; }
 FailingNew::~FailingNew() { successes_left = kNever; }
+
+FailingExecutorNew::FailingExecutorNew(int64_t successes) { executor_successes_left = successes; }
+FailingExecutorNew::~FailingExecutorNew() { executor_successes_left = kNever; }
+bool FailingExecutorNew::has_failed() const { return executor_successes_left.load() <= kNever; }
 
 // The library's other forms (arrays, nothrow) call these.
 void* operator new(size_t bytes) { return allocate(bytes, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
