@@ -38,9 +38,23 @@ FailingExecutorNew::FailingExecutorNew(int64_t successes) { executor_successes_l
 FailingExecutorNew::~FailingExecutorNew() { executor_successes_left = kNever; }
 bool FailingExecutorNew::has_failed() const { return executor_successes_left.load() <= kNever; }
 
-// The library's other forms (arrays, nothrow) call these.
 void* operator new(size_t bytes) { return allocate(bytes, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
 void* operator new(size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<size_t>(alignment)); }
+// AddressSanitizer's own forms, which would be in their place, do not call those above. (Those of arrays do not need to.)
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(bytes, alignment);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete(void* data, size_t) noexcept { std::free(data); }
 void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
