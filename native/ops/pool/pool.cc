@@ -9,24 +9,7 @@
 namespace manyscale::pool {
 namespace {
 
-const Kernels& cpu_kernels() {
-  switch (active_isa()) {
-#if MANYSCALE_HAS_baseline
-    case Isa::kBaseline: return baseline::kKernels;
-#endif
-#if MANYSCALE_HAS_avx2
-    case Isa::kAvx2: return avx2::kKernels;
-#endif
-#if MANYSCALE_HAS_avx512
-    case Isa::kAvx512: return avx512::kKernels;
-#endif
-#if MANYSCALE_HAS_neon
-    case Isa::kNeon: return neon::kKernels;
-#endif
-    default:
-      throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that pool was built for but received ") + isa_name(active_isa()));
-  }
-}
+const Kernels& cpu_kernels() { return MANYSCALE_ACTIVE_KERNELS(); }
 
 // One axis of one scale, laid out for the kernels.
 struct Axis {
