@@ -155,10 +155,11 @@ inline void write_cell(const View& view, const ScaleView& scale, int64_t image, 
 
 // Blocks of a transposed write: a cache line on the side of the feature map, long runs on the side of the tokens. The
 // extra values of a row keep its column from falling into few sets of the first-level cache.
+constexpr int64_t kBlockChannels = 256;
 template <typename Out>
 constexpr int64_t kBlockCells = 64 / static_cast<int64_t>(sizeof(Out));
 template <typename Out>
-constexpr int64_t kBlockStride = kBlock + kBlockCells<Out>;
+constexpr int64_t kBlockStride = kBlockChannels + kBlockCells<Out>;
 
 template <typename Out>
 void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_end) {
@@ -174,8 +175,8 @@ void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_en
     Out block[kBlockCells<Out> * kBlockStride<Out>];
     for (int64_t from = cell_begin; from < cell_end; from += kBlockCells<Out>) {
       const int64_t block_cells = smaller(kBlockCells<Out>, cell_end - from);
-      for (int64_t channel = 0; channel < scale.channels; channel += kBlock) {
-        const int64_t block_channels = smaller(kBlock, scale.channels - channel);
+      for (int64_t channel = 0; channel < scale.channels; channel += kBlockChannels) {
+        const int64_t block_channels = smaller(kBlockChannels, scale.channels - channel);
         for (int64_t k = 0; k < block_cells; k++) write_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockStride<Out>);
         Out* const out = destination + (image * view.channels + scale.channel_offset + channel) * cells + from;
         for (int64_t c = 0; c < block_channels; c++) {
@@ -232,6 +233,7 @@ inline void copy_row(float* to, const float* from, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
 
+constexpr int64_t kPieceCells = 256;
 constexpr int64_t kStaged = 4096;  // merged cells that are brought together in the first-level cache
 
 // One index per lane, for shuffles.
@@ -363,19 +365,20 @@ void average_piece(const View& view, const ScaleView& scale, int64_t image, int6
 
 template <typename Out>
 inline void write_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, Out* to) {
+  static_assert(kPieceCells <= kBlock);  // made in one go
   write(to, piece.cells(), [&](int64_t, int64_t, float* floats) { average_piece(view, scale, image, channel, piece, floats); });
 }
 
-// Cuts output rows into pieces of at most kBlock cells.
+// Cuts output rows into pieces of at most kPieceCells cells.
 template <typename Visit>
 inline void visit_pieces(const View& view, int64_t row_begin, int64_t row_end, Visit visit) {
-  if (view.grid_width <= kBlock) {
-    const int64_t rows = kBlock / view.grid_width;
+  if (view.grid_width <= kPieceCells) {
+    const int64_t rows = kPieceCells / view.grid_width;
     for (int64_t row = row_begin; row < row_end; row += rows) visit(Piece{row, smaller(rows, row_end - row), 0, view.grid_width});
     return;
   }
   for (int64_t row = row_begin; row < row_end; row++) {
-    for (int64_t column = 0; column < view.grid_width; column += kBlock) visit(Piece{row, 1, column, smaller(kBlock, view.grid_width - column)});
+    for (int64_t column = 0; column < view.grid_width; column += kPieceCells) visit(Piece{row, 1, column, smaller(kPieceCells, view.grid_width - column)});
   }
 }
 
@@ -398,15 +401,15 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
       }
       continue;
     }
-    Out block[kMapChannels<Out> * kBlock];
+    Out block[kMapChannels<Out> * kPieceCells];
     for (int64_t channel = begin; channel < end; channel += kMapChannels<Out>) {
       const int64_t channels = smaller(kMapChannels<Out>, end - channel);
       visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
         const int64_t count = piece.cells();
-        for (int64_t c = 0; c < channels; c++) write_piece(view, scale, image, channel + c, piece, block + c * kBlock);
+        for (int64_t c = 0; c < channels; c++) write_piece(view, scale, image, channel + c, piece, block + c * kPieceCells);
         Out* const out = destination + (image * cells + piece.row * view.grid_width + piece.column) * view.channels + scale.channel_offset + channel;
         for (int64_t k = 0; k < count; k++) {
-          for (int64_t c = 0; c < channels; c++) out[k * view.channels + c] = block[c * kBlock + k];
+          for (int64_t c = 0; c < channels; c++) out[k * view.channels + c] = block[c * kPieceCells + k];
         }
       });
     }
