@@ -4,6 +4,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Metadata, Sharp, SharpOptions } from 'sharp';
+import { copyBytes } from './copy.js';
 import type { ImageSource } from './image.js';
 import { damaged, imageError, reason, unsupported } from './image-errors.js';
 import type { NativeSize } from './native/addon.js';
@@ -23,6 +24,7 @@ export interface EncodedImage extends NativeSize {
   /** The image, for messages. */
   what: string;
 }
+
 /** sharp's names of the formats, by how a file starts. */
 const SIGNATURES: readonly { format: string; bytes: string }[] = [
   { format: 'jpeg', bytes: '\xff\xd8\xff' },
@@ -46,7 +48,7 @@ export type OwnSource = Extract<ImageSource, { kind: 'bytes' | 'file' }>;
 export async function ownSource(source: Exclude<ImageSource, { kind: 'pixels' }>): Promise<OwnSource> {
   switch (source.kind) {
     case 'bytes':
-      return { kind: 'bytes', bytes: new Uint8Array(source.bytes) };
+      return { kind: 'bytes', bytes: copyBytes(source.bytes) };
     case 'blob':
       return { kind: 'bytes', bytes: await readBlob(source.blob) };
     case 'file':

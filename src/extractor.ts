@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { abortable } from './abort.js';
+import { copyBytes } from './copy.js';
 import { type Decoding, decodeImage, planDecoding } from './decode.js';
 import { openImage, ownSource } from './encoded.js';
 import { invalid, ManyscaleError } from './errors.js';
@@ -309,7 +310,7 @@ export class Extractor implements AsyncDisposable {
     if (ticket) run.admit(ticket);
     else {
       // The caller may change its buffer once the call has returned.
-      if (!given.owned) image = { ...given, data: new Uint8Array(given.data), owned: true };
+      if (!given.owned) image = { ...given, data: copyBytes(given.data as Uint8Array), owned: true };
       run.admit(await reserve(session, bytes, run.signal));
     }
     const wait = ticket ? 0 : performance.now() - started;
@@ -364,7 +365,7 @@ export class Extractor implements AsyncDisposable {
       if (!(error instanceof ManyscaleError) || error.code !== 'ERR_IMAGE_TOO_LARGE') throw error;
       throw new ManyscaleError(
         error.code,
-        error.message.replace('the image', () => what),
+        error.message.replace('an image in work', () => what),
         { cause: error.cause },
       );
     }

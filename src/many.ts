@@ -82,6 +82,7 @@ export async function* extractEach(images: unknown, options: ManyOptions): Async
 
   const stop = (event: Event) => {
     stopped ??= { reason: (event.target as AbortSignal).reason };
+    isOver = true;
     wakeCaller();
   };
   for (const signal of signals) {

@@ -2,6 +2,7 @@
 
 import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { copyBytes } from './copy.js';
 import { invalid, ManyscaleError } from './errors.js';
 import { isDetached } from './tensor.js';
 
@@ -22,7 +23,7 @@ export async function checkModelSource(model: unknown): Promise<ModelSource> {
   if (isDetached(given)) throw invalid('bytes', 'model', given, 'the buffer was transferred away');
   if (given.length === 0)
     throw new ManyscaleError('ERR_MODEL_LOAD', 'Expected the bytes of an ONNX file for model but received 0 bytes');
-  const bytes = new Uint8Array(given);
+  const bytes = copyBytes(given);
   // Computed on another thread: a large model takes a while.
   const digest = await crypto.subtle.digest('SHA-256', bytes);
   return { model: bytes, identity: `sha256:${Buffer.from(digest).toString('hex')}` };

@@ -4,6 +4,7 @@
 import { checkSignal } from './abort.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { NativePlanOptions, NativePreprocess, NativeSize } from './native/addon.js';
+import { refuseMisspelt } from './option-names.js';
 
 /** Layout of tile features and of the result: tokens [n, tokens, channels] or a feature map [n, channels, height, width]. */
 export type Layout = 'bnc' | 'bchw';
@@ -132,7 +133,7 @@ export interface ExtractorOptions extends ScaleOptions {
   deterministic?: boolean;
   /**
    * Limit on the memory of images in flight (encoded bytes, pixels, tile features, results); beyond it images wait, and
-   * one that alone exceeds it is refused. Default: a part of the machine's memory or of its container's limit, for all
+   * one that alone exceeds it is refused. Default: a quarter of the machine's memory or of its container's limit, for all
    * Extractors of the process together.
    */
   maxBytes?: number;
@@ -143,7 +144,7 @@ export interface ExtractorOptions extends ScaleOptions {
   /** 'ignore' (default) takes pixel values as they are, as the Python processors do; 'convert' applies an embedded ICC profile. */
   colorProfile?: 'ignore' | 'convert';
   /**
-   * Decodes large JPEG images at a half, a quarter or an eighth of their size, where at least twice the height and width of
+   * Decodes large JPEG images at a third, a fifth or a ninth of their size, where at least twice the height and width of
    * the largest scale is left: faster, with slightly different features (docs/api.md says by how much). Default false.
    */
   fastDecode?: boolean;
@@ -202,11 +203,54 @@ export const DEFAULTS = {
   maxPixels: 2 ** 27,
 } as const;
 
+type AnyOptions = ExtractorOptions & ExtractManyOptions & MultiscaleOptions & SplitOptions & PoolOptions;
+
+const NAMES: ReadonlySet<string> = new Set(
+  Object.keys({
+    scales: 0,
+    imageSizes: 0,
+    maxSplitSize: 0,
+    resizeOutputToIndex: 0,
+    numPrefixTokens: 0,
+    outputShape: 0,
+    mean: 0,
+    std: 0,
+    rescale: 0,
+    resize: 0,
+    channelOrder: 0,
+    background: 0,
+    patchSize: 0,
+    splitForward: 0,
+    signal: 0,
+    fit: 0,
+    ordered: 0,
+    output: 0,
+    tileSize: 0,
+    preset: 0,
+    maxTiles: 0,
+    overlap: 0,
+    preprocess: 0,
+    device: 0,
+    strict: 0,
+    threads: 0,
+    maxBatch: 0,
+    maxDelay: 0,
+    deterministic: 0,
+    maxBytes: 0,
+    maxPixels: 0,
+    colorProfile: 0,
+    fastDecode: 0,
+    dtype: 0,
+    runtimeLibrary: 0,
+  } satisfies Record<keyof AnyOptions, 0>),
+);
+
 /** Absent options: a key that is undefined counts as absent. */
 export function checkOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw invalid('an object', what, options);
+  refuseMisspelt(options, NAMES, what);
   return options;
 }
 
