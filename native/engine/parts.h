@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "device/cpu/executor.h"
 #include "ops/pool/params.h"
 #include "ops/split/params.h"
 
@@ -34,6 +35,7 @@ struct PoolRequest {
   int64_t prefix = 0;
   std::vector<pool::ScaleFeatures> features;  // per scale
   bool joined = false;                        // one source buffer for all scales
+  pool::OutputType type = pool::OutputType::kFloat32;
 };
 
 pool::Params pool_params(const PoolRequest& request);
@@ -47,8 +49,9 @@ void pool_all(const pool::Params& params, const std::vector<const float*>& sourc
 const char* split_kernel_isa();
 const char* pool_kernel_isa();
 
+using cpu::Priority;
 // Runs `task` on a thread of the process's executor; it must not throw.
-void submit_task(std::function<void()> task);
+void submit_task(std::function<void()> task, Priority priority);
 int executor_threads();
 
 }  // namespace manyscale::engine
