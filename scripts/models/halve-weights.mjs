@@ -9,7 +9,7 @@ import { create } from '@bufbuild/protobuf';
 import { makeNode } from '../../dist/onnx/build.js';
 import { decodeModel, encodeModel } from '../../dist/onnx/codec.js';
 import { ELEMENT_TYPES, schema } from '../../dist/onnx/schema.js';
-import { elementsOf, readFloats } from '../../dist/onnx/tensor.js';
+import { elementsOf, fromHalf, readFloats } from '../../dist/onnx/tensor.js';
 
 const { float32: FLOAT, float16: FLOAT16 } = ELEMENT_TYPES;
 // Biases and constants smaller than this are left alone: they save nothing and may carry meaning to the last bit.
@@ -35,14 +35,6 @@ function toHalf(value) {
   const rest = whole & ((1 << shift) - 1);
   const half = 1 << (shift - 1);
   return sign | (kept + (rest > half || (rest === half && kept & 1) ? 1 : 0));
-}
-
-/** IEEE 754 binary16 bits to a number. */
-function fromHalf(bits) {
-  const exponent = (bits >>> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
-  return bits & 0x8000 ? -magnitude : magnitude;
 }
 
 const [source, target] = process.argv.slice(2);

@@ -33,15 +33,16 @@ function makeAttribute([name, value]: [string, Attribute]): AttributeProto {
   return make({ ints: value.map(BigInt), type: ATTRIBUTE_TYPES.ints });
 }
 
-/** A node of the default domain, named by its first output. */
+/** A node of the default domain. Names must differ within a graph; the first output's serves where there is no reason for another. */
 export function makeNode(
   opType: string,
   input: readonly string[],
   output: readonly string[],
   attributes: Attributes = {},
+  name: string = output[0] ?? '',
 ): NodeProto {
   const attribute = Object.entries(attributes).map(makeAttribute);
-  return create(schemas.node, { opType, input: [...input], output: [...output], name: output[0] ?? '', attribute });
+  return create(schemas.node, { opType, input: [...input], output: [...output], name, attribute });
 }
 
 /** Values of an initializer; the array's type says which. */

@@ -13,10 +13,8 @@ const SCALARS = {
   string: Type.STRING,
   bytes: Type.BYTES,
   float: Type.FLOAT,
-  double: Type.DOUBLE,
   int32: Type.INT32,
   int64: Type.INT64,
-  uint64: Type.UINT64,
 } as const;
 
 /**
@@ -30,7 +28,6 @@ const MESSAGES = {
     graph: [7, 'GraphProto'],
     opsetImport: [8, 'OperatorSetIdProto', 'list'],
     metadataProps: [14, 'StringStringEntryProto', 'list'],
-    functions: [25, 'FunctionProto', 'list'],
   },
   GraphProto: {
     node: [1, 'NodeProto', 'list'],
@@ -55,7 +52,6 @@ const MESSAGES = {
     s: [4, 'bytes'],
     t: [5, 'TensorProto'],
     g: [6, 'GraphProto'],
-    floats: [7, 'float', 'list'],
     ints: [8, 'int64', 'list'],
     graphs: [11, 'GraphProto', 'list'],
     type: [20, 'int32'],
@@ -64,13 +60,11 @@ const MESSAGES = {
     dims: [1, 'int64', 'list'],
     dataType: [2, 'int32'],
     floatData: [4, 'float', 'packed'],
-    int64Data: [7, 'int64', 'packed'],
     name: [8, 'string'],
     rawData: [9, 'bytes'],
     externalData: [13, 'StringStringEntryProto', 'list'],
     dataLocation: [14, 'int32'],
   },
-  FunctionProto: { name: [1, 'string'], domain: [10, 'string'] },
   ValueInfoProto: { name: [1, 'string'], type: [2, 'TypeProto'] },
   TypeProto: { tensorType: [1, 'TensorTypeProto'] },
   TensorTypeProto: { elemType: [1, 'int32'], shape: [2, 'TensorShapeProto'] },
@@ -87,9 +81,9 @@ type Value<T> = T extends 'string'
   ? string
   : T extends 'bytes'
     ? Uint8Array
-    : T extends 'float' | 'double' | 'int32'
+    : T extends 'float' | 'int32'
       ? number
-      : T extends 'int64' | 'uint64'
+      : T extends 'int64'
         ? bigint
         : T extends Name
           ? Shape<T>
@@ -111,6 +105,8 @@ export type Shape<N extends Name> = Message<`onnx.${N}`> & {
 
 export type ModelProto = Shape<'ModelProto'>;
 export type GraphProto = Shape<'GraphProto'>;
+/** A model with a graph, as every useful one has. */
+export type GraphModel = ModelProto & { graph: GraphProto };
 export type NodeProto = Shape<'NodeProto'>;
 export type AttributeProto = Shape<'AttributeProto'>;
 export type TensorProto = Shape<'TensorProto'>;
@@ -154,7 +150,7 @@ export const ELEMENT_TYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 /** AttributeProto.AttributeType. */
-export const ATTRIBUTE_TYPES = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7 } as const;
+export const ATTRIBUTE_TYPES = { float: 1, int: 2, string: 3, ints: 7 } as const;
 
 /** TensorProto.DataLocation: the values are in another file. */
 export const EXTERNAL = 1;

@@ -1,4 +1,4 @@
-// Values of initializers.
+// Values of tensors.
 
 import { ELEMENT_TYPES, type TensorProto } from './schema.js';
 
@@ -7,10 +7,22 @@ export function elementsOf(tensor: TensorProto): number {
   return tensor.dims.reduce((product, dim) => product * Number(dim), 1);
 }
 
-/** A float32 tensor's values, copied. Its values must be in the model itself, not in another file. */
+/** Values of a float32 or float16 tensor, copied as float32. They must be in the model itself, not in another file. */
 export function readFloats(tensor: TensorProto): Float32Array {
-  if (tensor.dataType !== ELEMENT_TYPES.float32) throw new TypeError(`${tensor.name} is not float32`);
-  // A file has one or the other; a copy, because bytes in a file lie at any offset.
-  if (tensor.rawData.length === 0) return Float32Array.from(tensor.floatData);
-  return new Float32Array(new Uint8Array(tensor.rawData).buffer);
+  const { dataType, rawData, floatData, name } = tensor;
+  // A copy, because values in a file lie at any offset.
+  if (dataType === ELEMENT_TYPES.float16 && rawData.length > 0)
+    return Float32Array.from(new Uint16Array(new Uint8Array(rawData).buffer), fromHalf);
+  if (dataType !== ELEMENT_TYPES.float32) throw new TypeError(`${name} has no float values`);
+  // A file has one or the other.
+  return rawData.length === 0 ? Float32Array.from(floatData) : new Float32Array(new Uint8Array(rawData).buffer);
+}
+
+/** IEEE 754 binary16 bits to a number. */
+export function fromHalf(bits: number): number {
+  const exponent = (bits >>> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  const sign = bits & 0x8000 ? -1 : 1;
+  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
 }
