@@ -14,11 +14,17 @@ function loadError(expected: string, received: string, advice: string, cause?: u
   return new ManyscaleError('ERR_MODEL_LOAD', `Expected ${expected} but received ${received}; ${advice}`, { cause });
 }
 
+/** A model, and the bytes that it takes in its files. */
+export interface ModelFile {
+  model: GraphModel;
+  bytes: number;
+}
+
 /**
  * Reads a model; values that lie in other files of its folder are read too, so that the model is whole.
  * @throws {ManyscaleError} ERR_MODEL_LOAD
  */
-export async function readModel(path: string): Promise<GraphModel> {
+export async function readModel(path: string): Promise<ModelFile> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
@@ -32,8 +38,8 @@ export async function readModel(path: string): Promise<GraphModel> {
     );
   }
   const model = decode(bytes, path);
-  await readExternal(allTensors(model.graph), dirname(path));
-  return model;
+  const external = await readExternal(allTensors(model.graph), dirname(path));
+  return { model, bytes: bytes.length + external };
 }
 
 function decode(bytes: Uint8Array, path: string): GraphModel {
@@ -48,8 +54,9 @@ function decode(bytes: Uint8Array, path: string): GraphModel {
   throw loadError('an ONNX model for model', `'${path}', which is none`, 'export the model as .onnx', cause);
 }
 
-/** Replaces references to other files by the values. */
-async function readExternal(tensors: readonly TensorProto[], folder: string): Promise<void> {
+/** Replaces references to other files by the values; returns how many bytes they are. */
+async function readExternal(tensors: readonly TensorProto[], folder: string): Promise<number> {
+  let bytes = 0;
   const files = new Map<string, FileHandle>();
   try {
     for (const tensor of tensors) {
@@ -72,7 +79,9 @@ async function readExternal(tensors: readonly TensorProto[], folder: string): Pr
       }
       tensor.externalData = [];
       tensor.dataLocation = 0;
+      bytes += tensor.rawData.length;
     }
+    return bytes;
   } finally {
     for (const file of files.values()) await file.close();
   }
@@ -109,7 +118,11 @@ export function wholeModel(model: GraphModel): Uint8Array {
   const size = allTensors(model.graph).reduce((sum, { rawData }) => sum + rawData.length, 0);
   if (size > MOST_BYTES) {
     const received = `one whose values still take ${(size / 1e9).toFixed(1)} GB`;
-    throw loadError('a model of less than 2 GB', received, 'split the model: ONNX files cannot be larger');
+    throw loadError(
+      'a model of less than 2 GB',
+      received,
+      'ONNX files cannot be larger; --calibrate needs the float32 model as one, without it only the int8 one must be',
+    );
   }
   return encodeModel(model);
 }

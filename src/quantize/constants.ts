@@ -64,10 +64,11 @@ export class Constants {
 function readMatrix(tensor: TensorProto): Typed | undefined {
   const { dims, dataType: type, rawData } = tensor;
   const [rows = 0, columns = 0] = dims.map(Number);
-  const readable = type === float32 || (type === float16 && rawData.length > 0);
-  if (dims.length !== 2 || !readable) return undefined;
-  const values = readFloats(tensor);
-  return values.length === rows * columns ? { rows, columns, values, type } : undefined;
+  const bytes = rows * columns * (type === float16 ? 2 : 4);
+  const readable = rawData.length === bytes && (type === float32 || type === float16);
+  const isList = type === float32 && tensor.floatData.length === rows * columns;
+  if (dims.length !== 2 || !(readable || isList)) return undefined;
+  return { rows, columns, values: readFloats(tensor), type };
 }
 
 export function transpose({ rows, columns, values }: Matrix): Matrix {

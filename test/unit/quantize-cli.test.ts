@@ -129,3 +129,19 @@ describe('what cannot be', () => {
     expect(child.stderr).toMatch(/quantized already.*ERR_INVALID_ARGUMENT/);
   });
 });
+
+describe('docs/quantize.md', () => {
+  const page = readFileSync(join(repository, 'docs', 'quantize.md'), 'utf8');
+  const commands = [...page.matchAll(/^ {4}npx manyscale (.*test\/models.*|extract .*)$/gm)].map(
+    ([, command = '']) => command,
+  );
+
+  it('has examples that run, one after another', async () => {
+    expect(commands).toHaveLength(2);
+    for (const command of commands) {
+      const here = command.replaceAll('vit-int8.onnx', file('vit-int8.onnx')).replace('tokens.npy', file('tokens.npy'));
+      const child = await run('sh', ['-c', `"$0" "$1" ${here}`, process.execPath, main]);
+      expectExit(child, 0);
+    }
+  });
+});

@@ -1,5 +1,5 @@
 // ONNX files survive reading and writing whole, fields that this project does not know included.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRegistry, equals } from '@bufbuild/protobuf';
@@ -185,7 +185,9 @@ describe('values in other files', () => {
 
   it('are read into the model', async () => {
     save('values.bin', Buffer.concat([Buffer.alloc(8), Buffer.from(weights.buffer)]));
-    const model = await readModel(save('external.onnx', external('values.bin')));
+    const path = save('external.onnx', external('values.bin'));
+    const { model, bytes } = await readModel(path);
+    expect(bytes).toBe(statSync(path).size + weights.byteLength);
     const [tensor] = model.graph.initializer;
     expect(tensor && readFloats(tensor)).toEqual(weights);
     const [whole] = decodeModel(wholeModel(model)).graph?.initializer ?? [];

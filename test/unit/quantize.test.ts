@@ -312,7 +312,7 @@ describe('a transformer', () => {
   });
 
   it('of our own training: cosine above 0.9995 at each scale', async () => {
-    const read = await readModel(vitModel);
+    const { model: read } = await readModel(vitModel);
     const layers = quantizableLayers(read);
     expect(quantizeLayers(read, layers, rowSchemes(layers))).toEqual({ row: 26, static: 0, float32: 0 });
     await using float32 = await Extractor.load(vitModel);
@@ -455,7 +455,7 @@ describe('refusals', () => {
   });
 
   it('a convolutional network', async () => {
-    const network = await readModel(defaultModel);
+    const { model: network } = await readModel(defaultModel);
     await expectCode(
       () => quantizableLayers(network),
       'ERR_INVALID_ARGUMENT',

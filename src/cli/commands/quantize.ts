@@ -1,6 +1,5 @@
 // manyscale quantize: a model with int8 weights and int8 products, and what that gains and costs.
 
-import { stat } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULTS } from '../../options.js';
@@ -114,7 +113,7 @@ async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal)
     try {
       status.show(`reading ${path}`);
       await using float32 = await Extractor.load(path, { ...load, ...scale, signal });
-      const model = await readModel(path);
+      const { model, bytes: before } = await readModel(path);
       const layers = quantizableLayers(model);
       const schemes = flags.calibrate
         ? await calibrate(
@@ -137,7 +136,7 @@ async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal)
       const compared = counting('comparing features of image', inputs.length);
       const scales = await compareFeatures(float32, int8, inputs, { ...scale, signal }, compared);
       await file.write(bytes, 0);
-      const megabytes = { float32: (await stat(path)).size / 1e6, int8: bytes.length / 1e6 };
+      const megabytes = { float32: before / 1e6, int8: bytes.length / 1e6 };
       return { file: out, model: resolve(path), megabytes, layers: counts, tilesPerSecond, images, scales };
     } finally {
       status.end();
