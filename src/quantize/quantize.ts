@@ -66,7 +66,10 @@ export function quantizableLayers(model: GraphModel): Layer[] {
   );
 }
 
-/** Rewrites `layers`, of quantizableLayers, in `model` itself. `schemes`: of each activation; none: the layers stay float32. */
+/**
+ * Rewrites `layers`, of quantizableLayers, in `model` itself. `schemes`: of each activation; none: the layers stay float32.
+ * @throws {ManyscaleError} ERR_INVALID_ARGUMENT when all of them would.
+ */
 export function quantizeLayers(
   model: GraphModel,
   layers: readonly Layer[],
@@ -74,8 +77,16 @@ export function quantizeLayers(
 ): LayerCounts {
   const counts: LayerCounts = { row: 0, static: 0, float32: 0 };
   for (const { activation } of layers) counts[schemes.get(activation)?.kind ?? 'float32']++;
+  if (counts.float32 === layers.length) {
+    const received = `one whose ${layers.length} layers all have activations of too large a range`;
+    throw refuse(
+      'a model that loses little in int8',
+      received,
+      'quantize without --calibrate and look at the likeness, or keep it',
+    );
+  }
   new Rewriter(model.graph, opsetOf(model)).rewrite(layers, schemes);
-  const value = `int8 by manyscale ${version}: weights per channel; activations of ${counts.row} layers per row, of ${counts.static} static; ${counts.float32} layers float32`;
+  const value = `int8 by manyscale ${version}: ${counts.row} layers by row, ${counts.static} static, ${counts.float32} float32`;
   model.metadataProps.push(create(schema('StringStringEntryProto'), { key: METADATA_KEY, value }));
   return counts;
 }

@@ -256,7 +256,7 @@ describe('a transformer', () => {
     expect(metadata).toEqual({
       'manyscale.mean': '0.485,0.456,0.406',
       'manyscale.std': '0.229,0.224,0.225',
-      [METADATA_KEY]: expect.stringMatching(/^int8 by manyscale \d.*12 layers per row/),
+      [METADATA_KEY]: expect.stringMatching(/^int8 by manyscale \d.*12 layers by row, 0 static, 0 float32$/),
     });
     const operators = after.graph.node.map(({ opType }) => opType);
     const count = (name: string) => operators.filter((operator) => operator === name).length;
@@ -474,6 +474,12 @@ describe('refusals', () => {
   ])('%s are left alone', async (_name, options) => {
     const bytes = productModel(makeRandom(14), options);
     await expectCode(() => quantizableLayers(model(bytes)), 'ERR_INVALID_ARGUMENT', /nothing to quantize/);
+  });
+
+  it('a model of which nothing would be int8', async () => {
+    const network = model(tinyVit);
+    const act = () => quantizeLayers(network, quantizableLayers(network), new Map());
+    await expectCode(act, 'ERR_INVALID_ARGUMENT', /12 layers all have activations of too large a range/);
   });
 
   it('an old opset', async () => {
