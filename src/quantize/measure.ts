@@ -1,0 +1,134 @@
+// What a quantized model gives and costs, beside the model that it was made from.
+
+import type { Extractor } from '../extractor.js';
+import type { Features } from '../features.js';
+import type { ImageInput, RawImage } from '../image.js';
+import type { ScaleOptions } from '../options.js';
+import type { Size } from '../plan.js';
+
+/** How alike the features of one scale are, over all images. */
+export interface ScaleSimilarity extends Size {
+  /** Cosine of an image's features as one vector, averaged over images. */
+  cosine: number;
+  /** Of the least alike cell (or prefix token) of all images. */
+  lowest: number;
+}
+
+function cosine(dot: number, a: number, b: number): number {
+  // Nothing is as like nothing as can be.
+  return a === 0 && b === 0 ? 1 : dot / Math.sqrt(a * b);
+}
+
+/** Features of two models for one image, in layout bnc: cosines of one scale. */
+function compare(a: Features, b: Features, [from, to]: readonly [number, number]): { cosine: number; lowest: number } {
+  const [rows = 0, channels = 0] = a.tensor.dims;
+  const left = a.tensor.data as Float32Array;
+  const right = b.tensor.data as Float32Array;
+  let lowest = 1;
+  const all = { dot: 0, left: 0, right: 0 };
+  for (let row = 0; row < rows; row++) {
+    const one = { dot: 0, left: 0, right: 0 };
+    for (let i = row * channels + from; i < row * channels + to; i++) {
+      const x = left[i] as number;
+      const y = right[i] as number;
+      one.dot += x * y;
+      one.left += x * x;
+      one.right += y * y;
+    }
+    lowest = Math.min(lowest, cosine(one.dot, one.left, one.right));
+    all.dot += one.dot;
+    all.left += one.left;
+    all.right += one.right;
+  }
+  return { cosine: cosine(all.dot, all.left, all.right), lowest };
+}
+
+/** Cosine similarity of two models' features per scale. `onImage` is called after each image. */
+export async function compareFeatures(
+  float32: Extractor,
+  int8: Extractor,
+  images: readonly ImageInput[],
+  options: ScaleOptions & { signal?: AbortSignal },
+  onImage: () => void,
+): Promise<ScaleSimilarity[]> {
+  const result: ScaleSimilarity[] = [];
+  for (const image of images) {
+    const rows = { ...options, outputShape: 'bnc' } as const;
+    const a = await float32.extract(image, rows);
+    const b = await int8.extract(image, rows);
+    for (const [index, { height, width, channels }] of a.scales.entries()) {
+      const similarity = compare(a, b, channels);
+      const before = result[index];
+      result[index] = {
+        height,
+        width,
+        cosine: (before?.cosine ?? 0) + similarity.cosine / images.length,
+        lowest: Math.min(before?.lowest ?? 1, similarity.lowest),
+      };
+    }
+    onImage();
+  }
+  return result;
+}
+
+/** Noise of uniform distribution: what stands in where there are no images. */
+export function noiseImage({ height, width }: Size): RawImage {
+  const data = new Uint8Array(height * width * 3);
+  // Xorshift (Marsaglia 2003); always the same.
+  let state = 0x9e3779b9;
+  for (let i = 0; i < data.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    data[i] = state >>> 24;
+  }
+  return { data, height, width, channels: 3 };
+}
+
+/** Tiles per second. */
+export interface Speeds {
+  float32: number;
+  int8: number;
+}
+
+const TILES_PER_IMAGE = 4;
+const IMAGES_IN_FLIGHT = 4;
+const ROUNDS = { fewest: 3, most: 15, milliseconds: 8000 };
+
+/**
+ * Speed of two models, as an Extractor runs them: images of noise, 16 tiles in flight, the models in turn so that a busy moment of
+ * the machine hits both alike. The median of several rounds. `onRound` is called after each with its number and how many there will be.
+ */
+export async function measureSpeed(
+  models: { float32: Extractor; int8: Extractor },
+  signal: AbortSignal,
+  onRound: (done: number, rounds: number) => void,
+): Promise<Speeds> {
+  const { height, width } = models.float32.info.input.tileSize;
+  const image = noiseImage({ height: height * 2, width: width * 2 });
+  const run = async (extractor: Extractor) => {
+    const started = performance.now();
+    const all = Array.from({ length: IMAGES_IN_FLIGHT }, () =>
+      extractor.extract(image, { scales: [2], resizeOutputToIndex: 0, signal }),
+    );
+    await Promise.all(all);
+    return performance.now() - started;
+  };
+  const once = (await run(models.float32)) + (await run(models.int8));
+  const rounds = Math.max(ROUNDS.fewest, Math.min(ROUNDS.most, Math.floor(ROUNDS.milliseconds / once)));
+  const times: Record<keyof Speeds, number[]> = { float32: [], int8: [] };
+  for (let round = 1; round <= rounds; round++) {
+    times.float32.push(await run(models.float32));
+    times.int8.push(await run(models.int8));
+    onRound(round, rounds);
+  }
+  const speed = (milliseconds: number[]) => (TILES_PER_IMAGE * IMAGES_IN_FLIGHT * 1000) / median(milliseconds);
+  return { float32: speed(times.float32), int8: speed(times.int8) };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] as number;
+  return sorted.length % 2 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
+}
