@@ -311,6 +311,21 @@ describe('a signal', () => {
     expect(unhandled).toEqual([]);
   });
 
+  test('that many wait for has one listener, and tells all of them, but not those that have left', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const never = new Promise<void>(() => {});
+    const left = abortable(Promise.resolve('left'), signal);
+    const rest = Array.from({ length: 50 }, () => abortable(never, signal));
+    expect(await left).toBe('left');
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    controller.abort('stop');
+    for (const outcome of await Promise.allSettled(rest)) {
+      expect(outcome).toEqual({ status: 'rejected', reason: 'stop' });
+    }
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+
   test('that was aborted before still cancels', async () => {
     let cancelled = false;
     const result = abortable(Promise.resolve(1), AbortSignal.abort('early'), () => {
