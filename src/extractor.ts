@@ -23,6 +23,7 @@ import type {
 } from './native/addon.js';
 import {
   configureSession,
+  discardPixels,
   disposedMeanwhile,
   loadSession,
   probeSession,
@@ -342,8 +343,13 @@ export class Extractor implements AsyncDisposable {
       return { image, decoding };
     };
     const opened = await abortable(this.#openings.run(open, signal), signal);
+    const decodeNow = async () => {
+      const pixels = await timed(decodeImage(opened.image, opened.decoding));
+      if (signal.aborted) discardPixels(pixels); // nobody waits for them any more
+      return pixels;
+    };
     const pixels = await abortable(
-      decodingPlaces.run(() => run.use(timed(decodeImage(opened.image, opened.decoding))), signal),
+      decodingPlaces.run(() => run.use(decodeNow()), signal),
       signal,
     );
     return this.#extract(run, pixels, job, { started, wait: performance.now() - asked - decode, decode });
@@ -399,7 +405,7 @@ export class Extractor implements AsyncDisposable {
       },
       run.signal,
     );
-    run.useNative(ended);
+    run.useNative(ended.then(() => discardPixels(image)));
     const { data, timings } = await result;
     const { queue, split, model, pool } = timings;
     const features = new Features({
