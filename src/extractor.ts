@@ -2,38 +2,17 @@
 
 import { availableParallelism } from 'node:os';
 import { abortable } from './abort.js';
-import { copyBytes } from './copy.js';
-import { type Decoding, decodeImage, planDecoding } from './decode.js';
-import { openImage, ownSource } from './encoded.js';
 import { invalid, ManyscaleError } from './errors.js';
-import { Features } from './features.js';
-import { centredCrop, type Geometry, geometryFor, isTwiceAsLarge, type ModelFacts } from './geometry.js';
-import { type ImageInput, type ImageSource, recogniseImage } from './image.js';
-import { ImageRun } from './image-run.js';
+import type { Features } from './features.js';
+import { centredCrop, type Geometry, geometryFor, type ModelFacts } from './geometry.js';
+import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
 import { candidateOutputs, chooseInput, chooseOutput, choosePreprocess } from './model.js';
 import { checkModelSource } from './model-source.js';
-import type {
-  NativeImage,
-  NativeModelConfiguration,
-  NativePreprocess,
-  NativeSession,
-  NativeStats,
-} from './native/addon.js';
+import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
+import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
 import {
-  configureSession,
-  disposedMeanwhile,
-  loadSession,
-  probeSession,
-  readStats,
-  reserve,
-  shrinkSession,
-  startExtract,
-  tryReserve,
-} from './native/calls.js';
-import {
-  type CheckedExtractorOptions,
   checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
@@ -45,11 +24,10 @@ import {
   mergeScaleOptions,
   size,
 } from './options.js';
+import { type LoadedModel, Pipeline } from './pipeline.js';
 import { type Plan, type Size, sealPlan } from './plan.js';
 import { findRuntime } from './runtime.js';
-import { decodingPlaces, Slots } from './slots.js';
-import { type ExtractorStats, Recorder } from './stats.js';
-import { Tensor } from './tensor.js';
+import type { ExtractorStats } from './stats.js';
 
 /** An Extractor's plan: the geometry, and the shape of the features that it leads to. */
 export interface ExtractorPlan extends Plan {
@@ -65,47 +43,25 @@ export interface ExtractorPlan extends Plan {
   readonly dims: readonly number[];
 }
 
-interface Loaded {
-  session: NativeSession;
-  options: CheckedExtractorOptions;
-  facts: ModelFacts;
-  preprocess: NativePreprocess;
-  info: ExtractorInfo;
-}
-
-/** What one call asks for. */
-interface Job {
-  geometry: Geometry;
-  fit: 'stretch' | 'crop';
-}
-
-type Run = ImageRun<Features>;
-
-/** Milliseconds without an image after which memory that is kept for the next one is given back. */
-const IDLE = 2000;
-
 export class Extractor implements AsyncDisposable {
   /** What was loaded: the model, the runtime and the device, the preprocessing in force, and where each fact is from. */
   readonly info: ExtractorInfo;
 
-  readonly #loaded: Loaded;
-  readonly #runs = new Set<Run>();
-  readonly #recorder = new Recorder();
-  /** Image files that are read, or were and wait for a ticket: few, so that those that wait take little memory. */
-  readonly #openings = new Slots(availableParallelism());
+  readonly #loaded: LoadedModel;
+  readonly #pipeline: Pipeline;
   /** Aborts at disposal. */
   readonly #ending = new AbortController();
   #disposal: Promise<void> | undefined;
   #lastStats: NativeStats | undefined;
-  #idle: NodeJS.Timeout | undefined;
 
-  private constructor(loaded: Loaded) {
+  private constructor(loaded: LoadedModel, info: ExtractorInfo) {
     if (loaded === undefined) {
       // JavaScript does not know that this is private.
       throw invalid('Extractor.load()', 'making an Extractor', loaded, 'loading a model takes a while: await it');
     }
     this.#loaded = loaded;
-    this.info = loaded.info;
+    this.#pipeline = new Pipeline(loaded);
+    this.info = info;
   }
 
   /**
@@ -159,7 +115,7 @@ export class Extractor implements AsyncDisposable {
         preprocess,
         sources,
       });
-      return new Extractor({ session, options: checked, facts, preprocess: filled, info });
+      return new Extractor({ session, options: checked, facts, preprocess: filled }, info);
     } catch (error) {
       void session.dispose().catch(() => {});
       throw error;
@@ -178,7 +134,10 @@ export class Extractor implements AsyncDisposable {
     this.#checkUsable();
     signal?.throwIfAborted();
     const { facts, options: loaded } = this.#loaded;
-    const run = this.#start(image, { geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)), fit });
+    const run = this.#pipeline.start(image, {
+      geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)),
+      fit,
+    });
     return abortable(run.result, signal, () => run.cancel(signal?.reason));
   }
 
@@ -203,7 +162,7 @@ export class Extractor implements AsyncDisposable {
       ordered,
       limit: this.#imagesAtOnce(job.geometry),
       signals: signal ? [signal, this.#ending.signal] : [this.#ending.signal],
-      start: (image) => this.#start(image, job),
+      start: (image) => this.#pipeline.start(image, job),
     });
   }
 
@@ -215,7 +174,8 @@ export class Extractor implements AsyncDisposable {
 
   /** What was done since the load and what goes on now. After disposal: as it was at its end. */
   stats(): ExtractorStats {
-    return this.#recorder.snapshot(this.#lastStats ?? readStats(this.#loaded.session), this.info.batching.maxBatch);
+    const native = this.#lastStats ?? readStats(this.#loaded.session);
+    return this.#pipeline.recorder.snapshot(native, this.info.batching.maxBatch);
   }
 
   /**
@@ -251,7 +211,6 @@ export class Extractor implements AsyncDisposable {
   }
 
   #dispose(): Promise<void> {
-    clearTimeout(this.#idle);
     const { session } = this.#loaded;
     const { tiles, batches, bytes } = readStats(session);
     this.#lastStats = {
@@ -261,7 +220,7 @@ export class Extractor implements AsyncDisposable {
     };
     const reason = disposedMeanwhile();
     this.#ending.abort(reason);
-    for (const run of this.#runs) run.cancel(reason);
+    this.#pipeline.end(reason);
     return session.dispose();
   }
 
@@ -271,165 +230,5 @@ export class Extractor implements AsyncDisposable {
         'ERR_DISPOSED',
         'Expected an Extractor in use but received one that was disposed; load another',
       );
-  }
-
-  /** Begins now, on this stack: what the caller may change afterwards has been copied when this returns. */
-  #start(image: unknown, job: Job): Run {
-    const recorder = this.#recorder;
-    recorder.started();
-    const run: Run = new ImageRun(
-      (self) => this.#work(self, image, job),
-      () => recorder.admitted(),
-    );
-    this.#runs.add(run);
-    const end = (how: 'done' | 'failed') => {
-      recorder.ended(run.signal.aborted ? 'cancelled' : how, run.wasAdmitted);
-      this.#runs.delete(run);
-      if (this.#runs.size === 0) this.#restOnceIdle();
-    };
-    run.result.then(
-      () => end('done'),
-      () => end('failed'),
-    );
-    return run;
-  }
-
-  async #work(run: Run, image: unknown, job: Job): Promise<Features> {
-    const started = performance.now();
-    const source = recogniseImage(image);
-    return source.kind === 'pixels'
-      ? this.#workOnPixels(run, source.image, job, started)
-      : this.#workOnEncoded(run, source, job, started);
-  }
-
-  async #workOnPixels(run: Run, given: NativeImage, job: Job, started: number): Promise<Features> {
-    const { session } = this.#loaded;
-    const bytes = given.data.byteLength + job.geometry.featureBytes;
-    const ticket = tryReserve(session, bytes);
-    let image = given;
-    if (ticket) run.admit(ticket);
-    else {
-      // The caller may change its buffer once the call has returned.
-      if (!given.owned) image = { ...given, data: copyBytes(given.data as Uint8Array), owned: true };
-      run.admit(await reserve(session, bytes, run.signal));
-    }
-    const wait = ticket ? 0 : performance.now() - started;
-    return this.#extract(run, image, job, { started, wait, decode: 0 });
-  }
-
-  async #workOnEncoded(
-    run: Run,
-    source: Exclude<ImageSource, { kind: 'pixels' }>,
-    job: Job,
-    started: number,
-  ): Promise<Features> {
-    const { signal } = run;
-    const own = await abortable(ownSource(source), signal); // before any place is taken: a Blob may never end
-    const asked = performance.now();
-    let decode = 0;
-    const timed = async <T>(work: Promise<T>): Promise<T> => {
-      const begin = performance.now();
-      try {
-        return await work;
-      } finally {
-        decode += performance.now() - begin;
-      }
-    };
-    const open = async () => {
-      const image = await timed(openImage(own, this.#loaded.options));
-      const decoding = this.#planDecoding(image, job);
-      await this.#admit(run, decoding.peak + job.geometry.featureBytes, image.what);
-      return { image, decoding };
-    };
-    const opened = await abortable(this.#openings.run(open, signal), signal);
-    const pixels = await abortable(
-      decodingPlaces.run(() => run.use(timed(decodeImage(opened.image, opened.decoding))), signal),
-      signal,
-    );
-    return this.#extract(run, pixels, job, { started, wait: performance.now() - asked - decode, decode });
-  }
-
-  #planDecoding(image: Parameters<typeof planDecoding>[0], { geometry, fit }: Job): Decoding {
-    const { options, facts } = this.#loaded;
-    if (!options.fastDecode) return planDecoding(image);
-    return planDecoding(image, (smaller) =>
-      isTwiceAsLarge(geometry, fit === 'crop' ? centredCrop(smaller, facts.input.tile) : smaller),
-    );
-  }
-
-  async #admit(run: Run, bytes: number, what: string): Promise<void> {
-    const { session } = this.#loaded;
-    try {
-      run.admit(tryReserve(session, bytes) ?? (await reserve(session, bytes, run.signal)));
-    } catch (error) {
-      if (!(error instanceof ManyscaleError) || error.code !== 'ERR_IMAGE_TOO_LARGE') throw error;
-      throw new ManyscaleError(
-        error.code,
-        error.message.replace('an image in work', () => what),
-        { cause: error.cause },
-      );
-    }
-  }
-
-  /** From pixels to features. The run has its ticket. */
-  async #extract(
-    run: Run,
-    image: NativeImage,
-    { geometry, fit }: Job,
-    { started, wait, decode }: { started: number; wait: number; decode: number },
-  ): Promise<Features> {
-    const { session, facts, preprocess } = this.#loaded;
-    const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometry;
-    const { input, output, dtype } = facts;
-    run.signal.throwIfAborted();
-    const crop = fit === 'crop' ? centredCrop(image, input.tile) : undefined;
-    const { result, ended } = startExtract(
-      session,
-      {
-        image,
-        plan: { ...plan, image: { height: image.height, width: image.width } },
-        ...(crop && { crop }),
-        preprocess,
-        layout: output.layout,
-        outputLayout: outputShape,
-        numPrefixTokens,
-        grid: shape.grid,
-        channels: shape.channels,
-        dtype,
-      },
-      run.signal,
-    );
-    run.useNative(ended);
-    const { data, timings } = await result;
-    const { queue, split, model, pool } = timings;
-    const features = new Features({
-      tensor:
-        dtype === 'float16'
-          ? new Tensor(dtype, data as Uint16Array, dims)
-          : new Tensor(dtype, data as Float32Array, dims),
-      grid,
-      numPrefixTokens: outputShape === 'bnc' ? numPrefixTokens : 0,
-      scales: plan.scales.map(({ height, width, rows, columns }, index) => ({
-        height,
-        width,
-        rows,
-        columns,
-        channels: channels[index] ?? [0, 0],
-      })),
-      timings: { wait, decode, queue, split, model, pool, total: performance.now() - started },
-    });
-    this.#recorder.timed(features.timings, decode > 0);
-    return features;
-  }
-
-  /** Never keeps the process alive. */
-  #restOnceIdle(): void {
-    if (this.#disposal) return;
-    if (this.#idle) this.#idle.refresh();
-    else {
-      this.#idle = setTimeout(() => {
-        if (this.#runs.size === 0 && !this.#disposal) void shrinkSession(this.#loaded.session);
-      }, IDLE).unref();
-    }
   }
 }

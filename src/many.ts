@@ -1,5 +1,6 @@
 // extractMany: many images, from a source that is read no faster than they are worked on and taken away.
 
+import { onceAborted } from './abort.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
 
@@ -80,15 +81,16 @@ export async function* extractEach(images: unknown, options: ManyOptions): Async
     return result;
   };
 
-  const stop = (event: Event) => {
-    stopped ??= { reason: (event.target as AbortSignal).reason };
-    isOver = true;
-    wakeCaller();
-  };
-  for (const signal of signals) {
-    if (signal.aborted) stopped ??= { reason: signal.reason };
-    signal.addEventListener('abort', stop, { once: true });
-  }
+  const forget = signals.map((signal) => {
+    const stop = () => {
+      stopped ??= { reason: signal.reason };
+      isOver = true;
+      wakeCaller();
+    };
+    if (!signal.aborted) return onceAborted(signal, stop);
+    stop();
+    return () => {};
+  });
 
   let threw = false;
   try {
@@ -125,7 +127,7 @@ export async function* extractEach(images: unknown, options: ManyOptions): Async
   } finally {
     isOver = true;
     wakePull();
-    for (const signal of signals) signal.removeEventListener('abort', stop);
+    for (const each of forget) each();
     const rest = [...inFlight];
     for (const image of rest) image.cancel(stopped?.reason);
     try {

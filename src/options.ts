@@ -531,9 +531,14 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   };
 }
 
+/** As of Node.js's own timers. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
 function delay(value: unknown): number {
   const milliseconds = finite(value, 'maxDelay');
-  if (milliseconds < 0) throw invalid('a number of at least 0', 'maxDelay', value);
+  if (milliseconds < 0 || milliseconds > LONGEST_DELAY) {
+    throw invalid(`a number from 0 to ${LONGEST_DELAY} (milliseconds)`, 'maxDelay', value);
+  }
   return milliseconds;
 }
 

@@ -56,11 +56,19 @@ Napi::Value stop(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Environment::of(info.Env()).stop(std::chrono::milliseconds(patience)));
 }
 
+// Frees an ArrayBuffer's memory now instead of when it is collected.
+Napi::Value discard(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info[0].IsArrayBuffer()) napi_detach_arraybuffer(env, info[0]);
+  return env.Undefined();
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment::create(env);
   export_function(env, exports, "buildInfo", build_info);
   export_function(env, exports, "kernels", kernels);
   export_function(env, exports, "stop", stop);
+  export_function(env, exports, "discard", discard);
   export_operations(env, exports);
   export_sessions(env, exports);
   return exports;

@@ -256,6 +256,8 @@ export interface Addon {
   kernels(): { split: string; pool: string };
   /** Asks all work of this thread's environment for an early end and waits for it, so long at most; false: some goes on. */
   stop(milliseconds: number): boolean;
+  /** Detaches it, which frees its memory now and not only when it is collected. No job may be reading it. */
+  discard(buffer: ArrayBuffer): void;
   plan(image: NativeSize, options: NativePlanOptions): NativePlan;
   /** Recomputes a plan that came from outside; throws when it is not one. */
   checkPlan(plan: NativePlan): void;

@@ -9,6 +9,7 @@ import type {
   NativeBuildInfo,
   NativeExtractRequest,
   NativeExtractResult,
+  NativeImage,
   NativeJob,
   NativeModelConfiguration,
   NativePlan,
@@ -108,6 +109,16 @@ export function runSplit(request: NativeSplitRequest, signal?: AbortSignal): Pro
 
 export function runPool(request: NativePoolRequest, signal?: AbortSignal): Promise<Float32Array> {
   return run((addon) => addon.pool(request), signal);
+}
+
+/**
+ * Frees the memory of pixels that nobody reads any more. The garbage collector, to which they are small objects, would leave
+ * many of them about.
+ */
+export function discardPixels({ data, owned }: NativeImage): void {
+  const { buffer, byteLength } = data;
+  // Only buffers of their own: Node.js puts small ones into common ones.
+  if (owned && buffer.byteLength === byteLength) call((addon) => addon.discard(buffer as ArrayBuffer));
 }
 
 export function readBuildInfo(): NativeBuildInfo {

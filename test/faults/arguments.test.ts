@@ -321,7 +321,6 @@ describe('what comes with later versions is refused, not ignored', () => {
   test.each([
     [{ preset: 'llava-s2' }],
     [{ overlap: 8 }],
-    [{ dtype: 'float16' }],
     [{ maxTiles: 12 }],
     [{ device: 'cuda' }],
     [{ device: 'tensorrt', strict: true }],

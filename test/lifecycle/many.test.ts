@@ -205,7 +205,8 @@ describe('an early end', () => {
     for await (const _ of slow.extractMany(images)) break;
     expect(state.closed).toBe(1);
     // Native work has ended when the loop has.
-    expect(slow.stats().images).toMatchObject({ ...idle, done: before.done + 1 });
+    expect(slow.stats().images).toMatchObject(idle);
+    expect(slow.stats().images.done).toBeGreaterThan(before.done);
     expect(slow.stats().images.cancelled).toBeGreaterThan(before.cancelled);
     await expectAllGivenBack(slow);
   });

@@ -176,7 +176,8 @@ describe("the Extractor's options", () => {
     [{ signal: {} }, /an AbortSignal for signal/],
     [{ runtimeLibrary: 7 }, /a string, not empty and without NUL, for runtimeLibrary/],
     [{ colorProfile: 'srgb' }, /for colorProfile/],
-    [{ maxDelay: -1 }, /a number of at least 0 for maxDelay but received -1/],
+    [{ maxDelay: -1 }, /a number from 0 to 2147483647 \(milliseconds\) for maxDelay but received -1/],
+    [{ maxDelay: 1e300 }, /a number from 0 to 2147483647/],
     [{ maxDelay: Number.POSITIVE_INFINITY }, /a finite number for maxDelay/],
     [{ maxBytes: 0 }, /at least 1 for maxBytes/],
     [{ maxBytes: '2GB' }, /at least 1 for maxBytes/],
@@ -309,6 +310,21 @@ describe('a signal', () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
     process.off('unhandledRejection', listen);
     expect(unhandled).toEqual([]);
+  });
+
+  test('that many wait for has one listener, and tells all of them, but not those that have left', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const never = new Promise<void>(() => {});
+    const left = abortable(Promise.resolve('left'), signal);
+    const rest = Array.from({ length: 50 }, () => abortable(never, signal));
+    expect(await left).toBe('left');
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    controller.abort('stop');
+    for (const outcome of await Promise.allSettled(rest)) {
+      expect(outcome).toEqual({ status: 'rejected', reason: 'stop' });
+    }
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 
   test('that was aborted before still cancels', async () => {
