@@ -1,0 +1,85 @@
+// One section of the benchmarks: its command line, its result, and how it is printed.
+//
+// A section is a program, `node bench/NAME.mjs [--json] [--quick]`: the table, or the result as JSON, on stdout; progress on
+// stderr. bench/run.mjs runs them all, each in a process of its own.
+//
+// A result: { section, title, what, ratio, rows, data, quick, seconds, date, machine }, or { section, title, skipped: why ... }.
+// A row: { name, value, unit, ratio?, note?, targets? }: `ratio` is what the result's `ratio` says in words. A target:
+// { of: 'ratio' | 'value', atLeast | atMost: number, met }.
+
+import { parseArgs } from 'node:util';
+import { describeMachine } from './machine.mjs';
+
+/**
+ * `measure({ quick, progress, values })` returns { what, ratio, rows, data } or { skipped }. `options`: more of the command
+ * line, as parseArgs takes them.
+ */
+export async function runSection({ name, title, options = {}, measure }) {
+  const { values } = parseArgs({
+    options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false }, ...options },
+  });
+  const { json, quick } = values;
+  const start = performance.now();
+  const progress = (text) => process.stderr.write(`${name}: ${text}\n`);
+  const measured = await measure({ quick, progress, values });
+  const result = {
+    section: name,
+    title,
+    ...measured,
+    ...(measured.rows && { rows: measured.rows.map(judge) }),
+    quick,
+    seconds: Math.round((performance.now() - start) / 1000),
+    date: new Date().toISOString(),
+    machine: await describeMachine(),
+  };
+  process.stdout.write(`${json ? JSON.stringify(result) : table([result])}\n`);
+}
+
+function judge(row) {
+  if (!row.targets) return row;
+  const targets = row.targets.map((target) => {
+    const value = row[target.of];
+    return { ...target, met: target.atLeast === undefined ? value <= target.atMost : value >= target.atLeast };
+  });
+  return { ...row, targets };
+}
+
+/** Three significant digits, but no rounding before the point. */
+const figure = (value) => value.toFixed(Math.max(0, 2 - Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1)))));
+
+function targetText({ of, atLeast, atMost, met }, unit) {
+  const bound = atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`;
+  return `${bound}${of === 'value' ? ` ${unit}` : ''} ${met ? 'met' : 'MISSED'}`;
+}
+
+/** All results as one table. */
+export function table(results) {
+  const lines = results.map((result) => {
+    const heading = `${result.section}: ${result.title}`;
+    if (result.skipped) return { heading, what: `not measured: ${result.skipped}`, rows: [] };
+    const rows = result.rows.map(({ name, value, unit, ratio, note, targets = [] }) => [
+      name,
+      `${figure(value)} ${unit}`,
+      ratio === undefined ? '' : ratio.toFixed(2),
+      [note, ...targets.map((target) => targetText(target, unit))].filter(Boolean).join(', '),
+    ]);
+    return { heading, what: `${result.what}; ratio: ${result.ratio}`, rows };
+  });
+  const all = lines.flatMap(({ rows }) => rows);
+  const width = (column, least) => Math.max(least, ...all.map((row) => row[column].length));
+  const widths = [width(0, 0), width(1, 6), width(2, 5)];
+  const line = ([name, value, ratio, target]) =>
+    `  ${name.padEnd(widths[0])}  ${value.padStart(widths[1])}  ${ratio.padStart(widths[2])}  ${target}`.trimEnd();
+  const head = line(['', 'figure', 'ratio', 'target']);
+  const blocks = lines.map(({ heading, what, rows }) => [heading, ...wrap(what), ...rows.map(line)].join('\n'));
+  return [head, ...blocks].join('\n\n');
+}
+
+function wrap(text, width = 116) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    if (lines.at(-1).length + word.length >= width) lines.push('');
+    lines[lines.length - 1] += `${lines.at(-1) ? ' ' : ''}${word}`;
+  }
+  return lines.map((line) => `  ${line}`);
+}

@@ -1,0 +1,76 @@
+// From JPEG bytes to features, many photos: manyscale against what a Node user would write today (lib/naive.mjs).
+// node bench/photos.mjs [--json] [--quick] [--images N]
+
+import { defaultModel, Extractor } from 'manyscale';
+import { interleave, median, medianRatio, seconds } from './lib/measure.mjs';
+import { cosine, extractNaive, loadNaive } from './lib/naive.mjs';
+import { largePhotoBytes, photoBytes } from './lib/photos.mjs';
+import { runSection } from './lib/section.mjs';
+
+const SCALES = [1, 2, 3];
+const NAIVE = 'naive, one after another';
+const TARGET = [{ of: 'ratio', atLeast: 3 }];
+
+/** One size of photo, `count` images in a turn: rows, seconds of every turn, and the median stages of manyscale's images. */
+async function compare({ extractor, naive, bytes, name, count, rounds, progress, targets }) {
+  const images = Array.from({ length: count }, () => bytes);
+  const timings = [];
+  const oneByOne = (options) => async () => {
+    for (const image of images) await extractNaive(naive, image, SCALES, options);
+  };
+  const atOnce = (options) => () =>
+    Promise.all(images.map((image) => extractNaive(naive, image, SCALES, { ...options, parallel: true })));
+  const candidates = {
+    manyscale: () =>
+      Promise.all(images.map((image) => extractor.extract(image).then((features) => timings.push(features.timings)))),
+    [NAIVE]: oneByOne({}),
+    'naive, Promise.all': atOnce({}),
+    'naive, JPEG decoded small (other pixels), one after another': oneByOne({ shrinkOnLoad: true }),
+    'naive, JPEG decoded small (other pixels), Promise.all': atOnce({ shrinkOnLoad: true }),
+  };
+  const timed = Object.fromEntries(Object.entries(candidates).map(([key, run]) => [key, () => seconds(run)]));
+  const found = await interleave(timed, { rounds, progress: (text) => progress(`${name}: ${text}`) });
+  const rows = Object.entries(found).map(([key, times]) => ({
+    name: `${name}: ${key}`,
+    value: count / median(times),
+    unit: 'images/s',
+    ...(key !== 'manyscale' && { ratio: medianRatio(times, found.manyscale) }),
+    ...(key === NAIVE && targets && { targets }),
+  }));
+  const stagesMs = Object.fromEntries(
+    Object.keys(timings[0]).map((stage) => [stage, median(timings.map((one) => one[stage]))]),
+  );
+  return { rows, data: { name, images: count, seconds: found, stagesMs } };
+}
+
+async function measure({ quick, progress, values }) {
+  const count = Number(values.images ?? (quick ? 8 : 32));
+  const large = Math.ceil(count / 4);
+  const extractor = await Extractor.load(defaultModel, { scales: SCALES });
+  const naive = await loadNaive(extractor.info);
+  const photo = await photoBytes();
+  const largePhoto = await largePhotoBytes();
+  const features = await extractor.extract(photo);
+  const agreement = cosine(features.tensor.data, (await extractNaive(naive, photo, SCALES)).data);
+
+  const shared = { extractor, naive, progress, rounds: quick ? 1 : 5 };
+  const groups = [
+    await compare({ ...shared, bytes: photo, name: `${count} of 1778 x 1000`, count, targets: TARGET }),
+    await compare({ ...shared, bytes: largePhoto, name: `${large} of 5000 x 3000`, count: large }),
+    await compare({ ...shared, bytes: largePhoto, name: 'one of 5000 x 3000', count: 1 }),
+  ];
+  await extractor.dispose();
+  return {
+    what: `images per second from JPEG bytes, all at once, default model, scales ${SCALES.join(', ')} (14 tiles); naive: sharp per scale + onnxruntime-node + loops`,
+    ratio: 'manyscale is faster by',
+    rows: groups.flatMap(({ rows }) => rows),
+    data: { groups: groups.map(({ data }) => data), cosineToNaive: agreement },
+  };
+}
+
+await runSection({
+  name: 'photos',
+  title: 'photos to features',
+  options: { images: { type: 'string' } },
+  measure,
+});
