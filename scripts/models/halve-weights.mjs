@@ -5,43 +5,13 @@
 //   node scripts/models/halve-weights.mjs IN.onnx OUT.onnx
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import protobuf from 'protobufjs';
+import { create } from '@bufbuild/protobuf';
+import { makeNode } from '../../dist/onnx/build.js';
+import { decodeModel, encodeModel } from '../../dist/onnx/codec.js';
+import { ELEMENT_TYPES, schema } from '../../dist/onnx/schema.js';
+import { elementsOf, readFloats } from '../../dist/onnx/tensor.js';
 
-// Field numbers of onnx.proto, IR version 11. Messages that this script does not look into are declared as bytes, which
-// have the same encoding.
-const schema = `
-  syntax = "proto2";
-  message Model {
-    optional int64 ir_version = 1; optional string producer_name = 2; optional string producer_version = 3;
-    optional string domain = 4; optional int64 model_version = 5; optional string doc_string = 6; optional Graph graph = 7;
-    repeated bytes opset_import = 8; repeated bytes metadata_props = 14; repeated bytes training_info = 20;
-    repeated bytes functions = 25; repeated bytes configuration = 26;
-  }
-  message Graph {
-    repeated Node node = 1; optional string name = 2; repeated Tensor initializer = 5; optional string doc_string = 10;
-    repeated bytes input = 11; repeated bytes output = 12; repeated bytes value_info = 13; repeated bytes quantization_annotation = 14;
-    repeated bytes sparse_initializer = 15; repeated bytes metadata_props = 16;
-  }
-  message Node {
-    repeated string input = 1; repeated string output = 2; optional string name = 3; optional string op_type = 4;
-    repeated bytes attribute = 5; optional string doc_string = 6; optional string domain = 7; optional string overload = 8;
-    repeated bytes metadata_props = 9;
-  }
-  message Attribute { optional string name = 1; optional int64 i = 3; optional int32 type = 20; }
-  message Tensor {
-    repeated int64 dims = 1; optional int32 data_type = 2; optional bytes segment = 3; repeated float float_data = 4 [packed = true];
-    repeated int32 int32_data = 5 [packed = true]; repeated bytes string_data = 6; repeated int64 int64_data = 7 [packed = true];
-    optional string name = 8; optional bytes raw_data = 9; repeated double double_data = 10 [packed = true];
-    repeated uint64 uint64_data = 11 [packed = true]; optional string doc_string = 12; repeated bytes external_data = 13;
-    optional int32 data_location = 14; repeated bytes metadata_props = 16;
-  }`;
-const { root } = protobuf.parse(schema, { keepCase: true });
-const Model = root.lookupType('Model');
-const Attribute = root.lookupType('Attribute');
-
-const FLOAT = 1;
-const FLOAT16 = 10;
-const ATTRIBUTE_INT = 2;
+const { float32: FLOAT, float16: FLOAT16 } = ELEMENT_TYPES;
 // Biases and constants smaller than this are left alone: they save nothing and may carry meaning to the last bit.
 const MIN_ELEMENTS = 64;
 const MAX_HALF = 65504;
@@ -75,24 +45,13 @@ function fromHalf(bits) {
   return bits & 0x8000 ? -magnitude : magnitude;
 }
 
-function floatsOf(tensor) {
-  if (!tensor.raw_data?.length) return Float32Array.from(tensor.float_data);
-  const raw = tensor.raw_data;
-  return new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
-}
-
 const [source, target] = process.argv.slice(2);
 if (!source || !target) {
   console.error('usage: node scripts/models/halve-weights.mjs IN.onnx OUT.onnx');
   process.exit(2);
 }
 const original = readFileSync(source);
-const model = Model.decode(original);
-if (Buffer.compare(original, Model.encode(model).finish()) !== 0) {
-  throw new Error(
-    `${source} does not survive decoding and encoding unchanged: it has fields that this script does not know`,
-  );
-}
+const model = decodeModel(original);
 
 const casts = [];
 const initializers = [];
@@ -100,11 +59,8 @@ let halved = 0;
 let exact = 0;
 let largest = 0;
 for (const tensor of model.graph.initializer) {
-  const elements = tensor.dims.reduce((product, dim) => product * Number(dim), 1);
-  const values =
-    tensor.data_type === FLOAT && elements >= MIN_ELEMENTS && !tensor.external_data.length
-      ? floatsOf(tensor)
-      : undefined;
+  const large = elementsOf(tensor) >= MIN_ELEMENTS;
+  const values = tensor.dataType === FLOAT && large && !tensor.externalData.length ? readFloats(tensor) : undefined;
   if (!values?.every((value) => Math.abs(value) <= MAX_HALF)) {
     initializers.push(tensor);
     continue;
@@ -121,13 +77,12 @@ for (const tensor of model.graph.initializer) {
   if (error === 0) exact++;
   largest = Math.max(largest, error);
   const name = `${tensor.name}.float16`;
-  initializers.push({ dims: tensor.dims, data_type: FLOAT16, name, raw_data: raw });
-  const to = Attribute.encode({ name: 'to', i: FLOAT, type: ATTRIBUTE_INT }).finish();
-  casts.push({ input: [name], output: [tensor.name], name: `${tensor.name}.widen`, op_type: 'Cast', attribute: [to] });
+  initializers.push(create(schema('TensorProto'), { dims: tensor.dims, dataType: FLOAT16, name, rawData: raw }));
+  casts.push(makeNode('Cast', [name], [tensor.name], { to: FLOAT }));
 }
 model.graph.initializer = initializers;
 model.graph.node.unshift(...casts);
-const result = Model.encode(model).finish();
+const result = encodeModel(model);
 writeFileSync(target, result);
 console.log(
   `${halved} of ${initializers.length} tensors halved, ${exact} of them exactly; largest change of a weight ${largest}; ` +
