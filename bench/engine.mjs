@@ -10,6 +10,7 @@ import { cosine, extractNaive, loadNaive } from './lib/naive.mjs';
 import { rawPhoto } from './lib/photos.mjs';
 import { startRawLimit } from './lib/raw-limit.mjs';
 import { runSection } from './lib/section.mjs';
+import { vitS16 } from './models/vit.mjs';
 
 const IN_FLIGHT = 8;
 const SCALES = [1, 2, 3];
@@ -19,7 +20,7 @@ const BATCHES = [1, 2, 4]; // that the raw limit tries
 /** The batch with which the raw limit is fastest here, and the tiles per second of each. */
 async function bestBatch(limit, tiles, quick) {
   const candidates = Object.fromEntries(BATCHES.map((batch) => [batch, () => limit.run(batch, tiles)]));
-  const found = await interleave(candidates, quick ? { rounds: 1, warmup: 0 } : { rounds: 4 });
+  const found = await interleave(candidates, { rounds: quick ? 1 : 3, warmup: 0 });
   const speeds = BATCHES.map((batch) => tiles / median(found[batch]));
   return { batch: BATCHES[speeds.indexOf(Math.max(...speeds))], speeds };
 }
@@ -35,7 +36,7 @@ async function loadOneBatch({ model, input, output }) {
 
 async function measure({ quick, progress, values }) {
   progress('loading');
-  const model = values.model ?? (await import('./models/vit.mjs').then(({ vitS16 }) => vitS16()));
+  const model = values.model ?? (await vitS16());
   const extractor = await Extractor.load(model, { scales: SCALES });
   const { info } = extractor;
   const image = await rawPhoto(672, 672);

@@ -16,10 +16,13 @@ const megabytes = () => process.memoryUsage.rss() / 1e6;
 /** Samples until stopped; `mark` begins a phase. */
 function record() {
   const start = performance.now();
-  const samples = [];
+  const samples = { seconds: [], megabytes: [] };
   const marks = [];
   const elapsed = () => Math.round(performance.now() - start) / 1000;
-  const sample = () => samples.push([elapsed(), Math.round(megabytes() * 10) / 10]);
+  const sample = () => {
+    samples.seconds.push(elapsed());
+    samples.megabytes.push(Math.round(megabytes() * 10) / 10);
+  };
   const timer = setInterval(sample, EVERY_MS);
   return {
     mark(phase) {
@@ -34,7 +37,7 @@ function record() {
     phase(name) {
       const i = marks.findIndex(({ phase }) => phase === name);
       const end = marks[i + 1]?.at ?? Number.POSITIVE_INFINITY;
-      return samples.filter(([at]) => at >= marks[i].at && at < end).map(([, value]) => value);
+      return samples.megabytes.filter((_, j) => samples.seconds[j] >= marks[i].at && samples.seconds[j] < end);
     },
   };
 }
@@ -79,7 +82,7 @@ async function measure({ quick, progress, values }) {
       row('in the second after the burst', median(rss.phase('after the burst')), [{ of: 'ratio', atMost: LIMIT }]),
       row(`after ${idle} idle seconds`, rss.phase('idle').at(-1), [{ of: 'ratio', atMost: LIMIT }]),
     ],
-    data: series, // samples: [seconds, MB]
+    data: series,
   };
 }
 

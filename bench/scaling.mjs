@@ -46,7 +46,7 @@ async function measure({ quick, progress }) {
   // A case that two series have in common is measured once.
   const candidates = Object.fromEntries(
     cases.map(({ name, scales, inFlight, image }) => {
-      const count = Math.max(quick ? inFlight : 2 * inFlight, Math.ceil(tilesPerTurn / tilesOf(scales)));
+      const count = Math.max(quick ? inFlight : 1.5 * inFlight, Math.ceil(tilesPerTurn / tilesOf(scales)));
       const extract = () => extractor.extract(image, { scales });
       return [
         name,
@@ -57,7 +57,7 @@ async function measure({ quick, progress }) {
       ];
     }),
   );
-  const found = await interleave(candidates, { rounds: quick ? 1 : 4, warmup: quick ? 0 : 1, progress });
+  const found = await interleave(candidates, { rounds: quick ? 1 : 3, warmup: quick ? 0 : 1, progress });
   await extractor.dispose();
 
   const points = cases.map(({ name, series, x, inFlight, scales }) => {

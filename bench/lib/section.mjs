@@ -3,11 +3,13 @@
 // A section is a program, `node bench/NAME.mjs [--json] [--quick]`: the table, or the result as JSON, on stdout; progress on
 // stderr. bench/run.mjs runs them all, each in a process of its own.
 //
-// A result: { section, title, what, ratio, rows, data, quick, seconds, date, machine }, or { section, title, skipped: why ... }.
-// A row: { name, value, unit, ratio?, note?, targets? }: `ratio` is what the result's `ratio` says in words. A target:
-// { of: 'ratio' | 'value', atLeast | atMost: number, met }.
+// A result: { section, title, what, ratio, rows, data, quick, disturbance, seconds, date, machine }, or
+// { section, title, skipped: why ... }.
+// A row: { name, value, unit, digits?, ratio?, note?, targets? }: `ratio` is what the result's `ratio` says in words, `digits` those
+// behind the value's point. A target: { of: 'ratio' | 'value', atLeast | atMost: number, met }.
 
 import { parseArgs } from 'node:util';
+import { watchDisturbance } from './disturbance.mjs';
 import { describeMachine } from './machine.mjs';
 
 /**
@@ -20,6 +22,7 @@ export async function runSection({ name, title, options = {}, measure }) {
   });
   const { json, quick } = values;
   const start = performance.now();
+  const disturbance = watchDisturbance();
   const progress = (text) => process.stderr.write(`${name}: ${text}\n`);
   const measured = await measure({ quick, progress, values });
   const result = {
@@ -28,6 +31,7 @@ export async function runSection({ name, title, options = {}, measure }) {
     ...measured,
     ...(measured.rows && { rows: measured.rows.map(judge) }),
     quick,
+    disturbance: disturbance(),
     seconds: Math.round((performance.now() - start) / 1000),
     date: new Date().toISOString(),
     machine: await describeMachine(),
@@ -45,11 +49,12 @@ function judge(row) {
 }
 
 /** Three significant digits, but no rounding before the point. */
-const figure = (value) => value.toFixed(Math.max(0, 2 - Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1)))));
+export const figure = (value) =>
+  value.toFixed(Math.max(0, 2 - Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1)))));
 
 function targetText({ of, atLeast, atMost, met }, unit) {
   const bound = atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`;
-  return `${bound}${of === 'value' ? ` ${unit}` : ''} ${met ? 'met' : 'MISSED'}`;
+  return `${bound}${of === 'value' && unit ? ` ${unit}` : ''} ${met ? 'met' : 'MISSED'}`;
 }
 
 /** All results as one table. */
@@ -57,13 +62,13 @@ export function table(results) {
   const lines = results.map((result) => {
     const heading = `${result.section}: ${result.title}`;
     if (result.skipped) return { heading, what: `not measured: ${result.skipped}`, rows: [] };
-    const rows = result.rows.map(({ name, value, unit, ratio, note, targets = [] }) => [
+    const rows = result.rows.map(({ name, value, unit, digits, ratio, note, targets = [] }) => [
       name,
-      `${figure(value)} ${unit}`,
+      `${digits === undefined ? figure(value) : value.toFixed(digits)} ${unit}`.trim(),
       ratio === undefined ? '' : ratio.toFixed(2),
       [note, ...targets.map((target) => targetText(target, unit))].filter(Boolean).join(', '),
     ]);
-    return { heading, what: `${result.what}; ratio: ${result.ratio}`, rows };
+    return { heading, what: `${result.what}; ratio: ${result.ratio}${disturbed(result)}`, rows };
   });
   const all = lines.flatMap(({ rows }) => rows);
   const width = (column, least) => Math.max(least, ...all.map((row) => row[column].length));
@@ -73,6 +78,11 @@ export function table(results) {
   const head = line(['', 'figure', 'ratio', 'target']);
   const blocks = lines.map(({ heading, what, rows }) => [heading, ...wrap(what), ...rows.map(line)].join('\n'));
   return [head, ...blocks].join('\n\n');
+}
+
+function disturbed({ disturbance: { others, stolen } }) {
+  const share = others + stolen;
+  return share > 0.05 ? `. NOT A QUIET MACHINE: other work took ${Math.round(share * 100)} % of the processors` : '';
 }
 
 function wrap(text, width = 116) {
