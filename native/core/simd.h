@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/half.h"
+
 #if defined(__SSE2__)
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12's own headers leave a pass-through operand unset on purpose and warn about it (GCC bug 105593).
@@ -41,7 +43,7 @@ namespace {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define MANYSCALE_LANES 16
 constexpr const char* kIsaName = "avx512";
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define MANYSCALE_LANES 8
 constexpr const char* kIsaName = "avx2";
 #elif defined(__ARM_NEON)
@@ -138,6 +140,19 @@ MANYSCALE_INLINE Ints multiply_pairs(Ints a, Ints b) {
   return reinterpret_cast<Ints>(vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
 #else
   return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+
+// kLanes floats as binary16 to any address: to_half's bits, NaN included.
+MANYSCALE_INLINE void store_halves(uint16_t* to, Floats v) {
+#if MANYSCALE_LANES == 16
+  store(to, _mm512_cvtps_ph(reinterpret_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#elif MANYSCALE_LANES == 8
+  store(to, _mm256_cvtps_ph(reinterpret_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#elif defined(__ARM_NEON)
+  store(to, vcvt_f16_f32(v));
+#else
+  for (int i = 0; i < kLanes; i++) to[i] = to_half(v[i]);
 #endif
 }
 

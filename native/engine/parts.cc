@@ -5,7 +5,6 @@
 
 #include "core/checked.h"
 #include "device/cpu/cpu_backend.h"
-#include "device/cpu/executor.h"
 #include "ops/pool/pool.h"
 #include "ops/split/split.h"
 
@@ -57,13 +56,13 @@ std::vector<int64_t> pool_source_elements(const pool::Params& params, bool joine
 
 void pool_all(const pool::Params& params, const std::vector<const float*>& sources, float* destination) {
   std::vector<Buffer> buffers;
-  for (size_t s = 0; s < params.scales.size(); s++) buffers.push_back(host_buffer(sources[sources.size() == 1 ? 0 : s]));
+  for (const float* source : sources) buffers.push_back(host_buffer(source));
   pool::run(params, cpu::cpu_backend(), buffers, host_buffer(destination));
 }
 
 const char* split_kernel_isa() { return split::kernel_isa(); }
 const char* pool_kernel_isa() { return pool::kernel_isa(); }
-void submit_task(std::function<void()> task) { cpu::Executor::instance().submit(std::move(task)); }
+void submit_task(std::function<void()> task, Priority priority) { cpu::Executor::instance().submit(std::move(task), priority); }
 int executor_threads() { return cpu::cpu_backend().concurrency(); }
 
 }  // namespace manyscale::engine

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/half.h"
 #include "core/isa.h"
 #include "device/cpu/cpu_backend.h"
 
@@ -45,7 +46,7 @@ std::string describe(const Case& c) {
   return text;
 }
 
-Params params_of(const Case& c, bool joined = false) {
+Params params_of(const Case& c, bool joined = false, OutputType type = OutputType::kFloat32) {
   Plan plan;
   plan.output_index = c.output_index;
   std::vector<ScaleFeatures> features;
@@ -56,7 +57,7 @@ Params params_of(const Case& c, bool joined = false) {
     plan.scales.push_back(scale);
     features.push_back({s.grid, s.channels});
   }
-  return make_params(plan, c.batch, c.input, c.output, c.prefix, features, joined);
+  return make_params(plan, c.batch, c.input, c.output, c.prefix, features, joined, type);
 }
 
 // Memory of exactly the size that is asked for, so that AddressSanitizer sees a read or write beyond it.
@@ -68,29 +69,31 @@ struct Floats {
   std::unique_ptr<float[]> data;
 };
 
-// Tiles stand in any order with NaN between them: a value read from a gap shows in the result.
+// Tiles stand in any order in any of a few buffers with NaN between them: a value read from a gap shows in the result.
 std::vector<Floats> scatter(Params& params, std::mt19937& random) {
-  std::vector<Floats> sources;
   std::uniform_real_distribution<float> value(-1, 1);
   std::uniform_int_distribution<int64_t> gap(0, 9);
+  std::vector<int64_t> elements;  // of each tile, after the dropped tokens
   for (size_t s = 0; s < params.scales.size(); s++) {
-    const int64_t first = params.scales[s].first_tile;
-    const int64_t tiles = params.scales[s].rows * params.scales[s].columns * params.batch;
-    std::vector<int64_t> order(static_cast<size_t>(tiles));
-    std::iota(order.begin(), order.end(), 0);
-    std::shuffle(order.begin(), order.end(), random);
-    int64_t end = 0;
-    for (const int64_t tile : order) {
-      const int64_t start = end + gap(random);
-      params.tile_offsets[static_cast<size_t>(first + tile)] = start;
-      end = start + params.tile_elements(s);
-    }
-    Floats source(end);
-    for (const int64_t tile : order) {
-      float* const data = source.data.get() + params.tile_offsets[static_cast<size_t>(first + tile)];
-      std::generate_n(data, params.tile_elements(s), [&] { return value(random); });
-    }
-    sources.push_back(std::move(source));
+    const ScaleParams& scale = params.scales[s];
+    const int64_t tile = params.tile_elements(s) - params.dropped * scale.channels;
+    elements.insert(elements.end(), static_cast<size_t>(scale.rows * scale.columns * params.batch), tile);
+  }
+  REQUIRE(elements.size() == params.tiles.size());
+  std::vector<size_t> order(elements.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::shuffle(order.begin(), order.end(), random);
+  std::vector<int64_t> ends(std::uniform_int_distribution<size_t>(1, 6)(random), 0);
+  for (const size_t tile : order) {
+    const size_t buffer = std::uniform_int_distribution<size_t>(0, ends.size() - 1)(random);
+    params.tiles[tile] = {static_cast<int64_t>(buffer), ends[buffer] + gap(random)};
+    ends[buffer] = params.tiles[tile].offset + elements[tile];
+  }
+  std::vector<Floats> sources;
+  for (const int64_t end : ends) sources.emplace_back(end);
+  for (size_t tile = 0; tile < elements.size(); tile++) {
+    float* const data = sources[static_cast<size_t>(params.tiles[tile].buffer)].data.get() + params.tiles[tile].offset;
+    std::generate_n(data, elements[tile], [&] { return value(random); });
   }
   return sources;
 }
@@ -120,20 +123,65 @@ int64_t differing(const float* a, const float* b, int64_t count) {
   return n;
 }
 
-void check_against_reference(const Params& params, const std::vector<Floats>& sources) {
-  const Floats expected = reference(params, sources);
-  Floats exact(params.output_elements());
-  run(params, cpu::cpu_backend(), buffers(sources), host_buffer(exact.data.get()));
-  CHECK(differing(exact.data.get(), expected.data.get(), exact.size) == 0);
+int64_t differing(const uint16_t* a, const uint16_t* b, int64_t count) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < count; i++) n += a[i] != b[i] && ((a[i] | b[i]) & 0x7fff) != 0;
+  return n;
+}
+
+// The scale that makes element `index` of the output.
+size_t scale_of(const Params& params, int64_t index) {
+  const int64_t cells = params.prefix + params.grid.height * params.grid.width;
+  const int64_t channel = (params.output == Layout::kTokens ? index : index / cells) % params.channels;
+  size_t scale = 0;
+  while (channel >= params.scales[scale].channel_offset + params.scales[scale].channels) scale++;
+  return scale;
+}
+
+// Into memory of exactly the right size; between guards; scale by scale, where each must keep off the others' channels.
+// `mark` is a value that no result has.
+template <typename Element>
+void check_runs(const Params& params, const std::vector<Floats>& sources, const Element* expected, Element mark, std::mt19937& random) {
+  const int64_t count = params.output_elements();
+  const std::unique_ptr<Element[]> exact(new Element[static_cast<size_t>(count)]);
+  REQUIRE(params.output_bytes() == count * static_cast<int64_t>(sizeof(Element)));
+  std::fill_n(exact.get(), count, mark);
+  run(params, cpu::cpu_backend(), buffers(sources), host_buffer(exact.get()));
+  CHECK(differing(exact.get(), expected, count) == 0);
 
   constexpr int64_t kGuard = 64;
-  constexpr float kMark = -12345.5F;
-  Floats guarded(params.output_elements() + 2 * kGuard, kMark);
-  run(params, cpu::cpu_backend(), buffers(sources), host_buffer(guarded.data.get()).at(kGuard * sizeof(float)));
-  CHECK(differing(guarded.data.get() + kGuard, expected.data.get(), expected.size) == 0);
-  int64_t touched = 0;
-  for (int64_t i = 0; i < kGuard; i++) touched += guarded.data[i] != kMark || guarded.data[guarded.size - 1 - i] != kMark;
-  CHECK(touched == 0);
+  std::vector<Element> guarded(static_cast<size_t>(count + 2 * kGuard), mark);
+  run(params, cpu::cpu_backend(), buffers(sources), host_buffer(guarded.data()).at(kGuard * sizeof(Element)));
+  CHECK(std::equal(exact.get(), exact.get() + count, guarded.begin() + kGuard));
+  CHECK(std::count(guarded.begin(), guarded.begin() + kGuard, mark) == kGuard);
+  CHECK(std::count(guarded.end() - kGuard, guarded.end(), mark) == kGuard);
+
+  std::vector<size_t> order(params.scales.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::shuffle(order.begin(), order.end(), random);
+  const std::unique_ptr<Element[]> out(new Element[static_cast<size_t>(count)]);
+  std::vector<bool> done(order.size(), false);
+  std::fill_n(out.get(), count, mark);
+  for (const size_t scale : order) {
+    run(params.only(scale), cpu::cpu_backend(), buffers(sources), host_buffer(out.get()));
+    done[scale] = true;
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < count; i++) wrong += out[static_cast<size_t>(i)] != (done[scale_of(params, i)] ? exact[static_cast<size_t>(i)] : mark);
+    CHECK(wrong == 0);
+  }
+}
+
+void check_against_reference(Params params, const std::vector<Floats>& sources, std::mt19937& random) {
+  const Floats expected = reference(params, sources);
+  check_runs(params, sources, expected.data.get(), -12345.5F, random);
+
+  params.output_type = OutputType::kFloat16;
+  std::vector<uint16_t> halves(static_cast<size_t>(expected.size));
+  std::transform(expected.data.get(), expected.data.get() + expected.size, halves.begin(), to_half);
+  std::vector<uint16_t> by_reference(halves.size());
+  run_reference(params, pointers(sources), by_reference.data());
+  CHECK(by_reference == halves);
+  check_runs(params, sources, halves.data(), uint16_t{0x7eef}, random);  // a NaN
 }
 
 // In double, the way a person would write it: put the tiles of a scale together, then average from an integral image.
@@ -147,7 +195,8 @@ std::vector<double> merge_then_average(const Params& params, const std::vector<F
       const int64_t height = scale.rows * scale.grid.height;
       const int64_t width = scale.columns * scale.grid.width;
       const auto tile_at = [&](int64_t row, int64_t column) {
-        return sources[s].data.get() + params.tile_offsets[static_cast<size_t>(scale.first_tile + (row * scale.columns + column) * params.batch + image)];
+        const TileSource& source = params.tiles[static_cast<size_t>(scale.first_tile + (row * scale.columns + column) * params.batch + image)];
+        return sources[static_cast<size_t>(source.buffer)].data.get() + source.offset;
       };
       for (int64_t c = 0; c < scale.channels; c++, joined++) {
         std::vector<double> integral(static_cast<size_t>((height + 1) * (width + 1)), 0.0);
@@ -214,7 +263,7 @@ void check_case(const Case& c, std::mt19937& random) {
     worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(worst, error);
   }
   CHECK(worst < kTolerance);
-  check_against_reference(params, sources);
+  check_against_reference(params, sources, random);
 }
 
 uint32_t fresh_seed() {
@@ -295,7 +344,7 @@ TEST_CASE("pool: one buffer for all scales") {
   std::uniform_real_distribution<float> value(-1, 1);
   std::generate_n(all.data.get(), all.size, [&] { return value(random); });
   Floats a(joined.output_elements()), b(separate.output_elements());
-  run(joined, cpu::cpu_backend(), {host_buffer(all.data.get()), host_buffer(all.data.get())}, host_buffer(a.data.get()));
+  run(joined, cpu::cpu_backend(), {host_buffer(all.data.get())}, host_buffer(a.data.get()));
   run_reference(separate, {all.data.get(), all.data.get() + 2 * 10 * 8}, b.data.get());
   CHECK(differing(a.data.get(), b.data.get(), a.size) == 0);
 }
@@ -310,7 +359,7 @@ TEST_CASE("pool: an image's features do not depend on its batch") {
   c.batch = 1;
   for (int64_t image = 0; image < 3; image++) {
     Params one = params_of(c);
-    for (size_t t = 0; t < one.tile_offsets.size(); t++) one.tile_offsets[t] = three.tile_offsets[t * 3 + static_cast<size_t>(image)];
+    for (size_t t = 0; t < one.tiles.size(); t++) one.tiles[t] = three.tiles[t * 3 + static_cast<size_t>(image)];
     Floats single(one.output_elements());
     run(one, cpu::cpu_backend(), buffers(sources), host_buffer(single.data.get()));
     CHECK(differing(single.data.get(), all.data.get() + image * single.size, single.size) == 0);

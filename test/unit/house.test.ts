@@ -22,8 +22,8 @@ const nativeRooms: Record<string, string[]> = {
 };
 // Inside these rooms every folder is a room of its own: an operation knows no other operation, a device no other device.
 const roomsWithRooms = new Set(['ops', 'device']);
-// Beside C++ headers, which have no suffix, core and ops take these: C's integers and memory, and the processors' vectors.
-const plainHeaders = new Set(['stdint.h', 'string.h', 'immintrin.h', 'arm_neon.h']);
+// Beside C++ headers, which have no suffix, core and ops take these: C's integers and memory, and the processors' vectors and features.
+const plainHeaders = new Set(['stdint.h', 'string.h', 'immintrin.h', 'arm_neon.h', 'cpuid.h']);
 const nodeHeader = /^(?:napi|node_api|js_native_api|node|v8|uv)(?:-[a-z.]+)?\.h$/;
 const cudaHeader = /^(?:cu|nv|thrust\/|cub\/|cooperative_groups)/;
 const mayIncludeCuda = /^native\/(?:ops\/[^/]+\/cuda\.cu|device\/cuda\/.+)$/;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/half.h"
 #include "core/simd.h"
 #include "ops/pool/kernels.h"
 
@@ -16,8 +17,38 @@ using simd::store;
 constexpr int64_t kLanes = simd::kLanes;
 constexpr int64_t kRegisters = 8;  // accumulators of one block: enough loads in flight, few enough for 16 registers
 
+constexpr int64_t kBlock = 256;  // values that are made before they go elsewhere
+
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// `count` floats as binary16.
+void narrow(const float* from, int64_t count, uint16_t* to) {
+  if (count < kLanes) {
+    for (int64_t i = 0; i < count; i++) to[i] = to_half(from[i]);
+    return;
+  }
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t at = smaller(i, count - kLanes);  // the last vector overlaps the one before
+    simd::store_halves(to + at, load<Floats>(from + at));
+  }
+}
+
+// Output values are made by make(from, count, to), which writes floats: into the output itself or, where that has halves,
+// into blocks of the first-level cache.
+template <typename Make>
+inline void write(float* to, int64_t count, Make make) {
+  make(int64_t{0}, count, to);
+}
+template <typename Make>
+inline void write(uint16_t* to, int64_t count, Make make) {
+  float block[kBlock];
+  for (int64_t from = 0; from < count; from += kBlock) {
+    const int64_t n = smaller(kBlock, count - from);
+    make(from, n, block);
+    narrow(block, n, to + from);
+  }
+}
 
 // How a sum over rows becomes an average. A sum too long for one list of rows is continued from the destination.
 struct Average {
@@ -77,17 +108,18 @@ struct RowSum {
   }
 };
 
+template <typename Out>
 void prefix(const View& view, int64_t image) {
   const int64_t tokens = view.prefix + view.grid_height * view.grid_width;
-  float* const out = view.destination + image * tokens * view.channels;
+  Out* const out = static_cast<Out*>(view.destination) + image * tokens * view.channels;
   for (int64_t s = 0; s < view.scale_count; s++) {
     const ScaleView& scale = view.scales[s];
     for (int64_t token = 0; token < view.prefix; token++) {
-      RowSum sum(scale.channels, out + token * view.channels + scale.channel_offset, scale.tiles, 1);
-      for (int64_t tile = 0; tile < scale.tiles; tile++) {
-        sum.add(scale.source + scale.tile_offsets[tile * view.batch + image] + token * scale.channels);
-      }
-      sum.end();
+      write(out + token * view.channels + scale.channel_offset, scale.channels, [&](int64_t channel, int64_t channels, float* to) {
+        RowSum sum(channels, to, scale.tile_count, 1);
+        for (int64_t tile = 0; tile < scale.tile_count; tile++) sum.add(scale.tiles[tile * view.batch + image] + token * scale.channels + channel);
+        sum.end();
+      });
     }
   }
 }
@@ -103,7 +135,7 @@ inline void token_cell(const View& view, const ScaleView& scale, int64_t image, 
   const auto token = [&](int64_t y, int64_t x) {
     const int64_t tile = scale.y.tile[y] * scale.columns + scale.x.tile[x];
     const int64_t index = view.prefix + scale.y.cell[y] * scale.grid_width + scale.x.cell[x];
-    return scale.source + scale.tile_offsets[tile * view.batch + image] + index * scale.channels + channel;
+    return scale.tiles[tile * view.batch + image] + index * scale.channels + channel;
   };
   if (bottom - top == 1 && right - left == 1) {
     std::memcpy(to, token(top, left), static_cast<size_t>(channels) * sizeof(float));
@@ -116,30 +148,38 @@ inline void token_cell(const View& view, const ScaleView& scale, int64_t image, 
   sum.end();
 }
 
-// Blocks of a transposed write: a cache line on the side of the feature map, long runs on the side of the tokens. The
-// extra floats of a row keep its column from falling into few sets of the first-level cache.
-constexpr int64_t kBlockCells = 16;
-constexpr int64_t kBlockChannels = 256;
-constexpr int64_t kBlockStride = kBlockChannels + 16;
+template <typename Out>
+inline void write_cell(const View& view, const ScaleView& scale, int64_t image, int64_t cell, int64_t channel, int64_t channels, Out* to) {
+  write(to, channels, [&](int64_t from, int64_t count, float* floats) { token_cell(view, scale, image, cell, channel + from, count, floats); });
+}
 
+// Blocks of a transposed write: a cache line on the side of the feature map, long runs on the side of the tokens. The
+// extra values of a row keep its column from falling into few sets of the first-level cache.
+template <typename Out>
+constexpr int64_t kBlockCells = 64 / static_cast<int64_t>(sizeof(Out));
+template <typename Out>
+constexpr int64_t kBlockStride = kBlock + kBlockCells<Out>;
+
+template <typename Out>
 void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_end) {
+  Out* const destination = static_cast<Out*>(view.destination);
   const int64_t cells = view.grid_height * view.grid_width;
   for (int64_t s = 0; s < view.scale_count; s++) {
     const ScaleView& scale = view.scales[s];
     if (view.tokens_out) {
-      float* const out = view.destination + (image * (view.prefix + cells) + view.prefix) * view.channels + scale.channel_offset;
-      for (int64_t cell = cell_begin; cell < cell_end; cell++) token_cell(view, scale, image, cell, 0, scale.channels, out + cell * view.channels);
+      Out* const out = destination + (image * (view.prefix + cells) + view.prefix) * view.channels + scale.channel_offset;
+      for (int64_t cell = cell_begin; cell < cell_end; cell++) write_cell(view, scale, image, cell, 0, scale.channels, out + cell * view.channels);
       continue;
     }
-    float block[kBlockCells * kBlockStride];
-    for (int64_t from = cell_begin; from < cell_end; from += kBlockCells) {
-      const int64_t block_cells = smaller(kBlockCells, cell_end - from);
-      for (int64_t channel = 0; channel < scale.channels; channel += kBlockChannels) {
-        const int64_t block_channels = smaller(kBlockChannels, scale.channels - channel);
-        for (int64_t k = 0; k < block_cells; k++) token_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockStride);
-        float* const out = view.destination + (image * view.channels + scale.channel_offset + channel) * cells + from;
+    Out block[kBlockCells<Out> * kBlockStride<Out>];
+    for (int64_t from = cell_begin; from < cell_end; from += kBlockCells<Out>) {
+      const int64_t block_cells = smaller(kBlockCells<Out>, cell_end - from);
+      for (int64_t channel = 0; channel < scale.channels; channel += kBlock) {
+        const int64_t block_channels = smaller(kBlock, scale.channels - channel);
+        for (int64_t k = 0; k < block_cells; k++) write_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockStride<Out>);
+        Out* const out = destination + (image * view.channels + scale.channel_offset + channel) * cells + from;
         for (int64_t c = 0; c < block_channels; c++) {
-          for (int64_t k = 0; k < block_cells; k++) out[c * cells + k] = block[k * kBlockStride + c];
+          for (int64_t k = 0; k < block_cells; k++) out[c * cells + k] = block[k * kBlockStride<Out> + c];
         }
       }
     }
@@ -168,8 +208,7 @@ inline void visit_tiles(const View& view, const ScaleView& scale, int64_t image,
       const int64_t column = scale.x.cell[x];
       const int64_t columns = smaller(scale.grid_width - column, right - x);
       const int64_t tile = scale.y.tile[y] * scale.columns + scale.x.tile[x];
-      visit(scale.source + scale.tile_offsets[tile * view.batch + image] + (channel * scale.grid_height + row) * scale.grid_width + column, y, x, rows,
-            columns);
+      visit(scale.tiles[tile * view.batch + image] + (channel * scale.grid_height + row) * scale.grid_width + column, y, x, rows, columns);
       x += columns;
     }
     y += rows;
@@ -193,7 +232,6 @@ inline void copy_row(float* to, const float* from, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
 
-constexpr int64_t kPieceCells = 256;
 constexpr int64_t kStaged = 4096;  // merged cells that are brought together in the first-level cache
 
 // One index per lane, for shuffles.
@@ -323,22 +361,30 @@ void average_piece(const View& view, const ScaleView& scale, int64_t image, int6
   }
 }
 
-// Cuts output rows into pieces.
+template <typename Out>
+inline void write_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, Out* to) {
+  write(to, piece.cells(), [&](int64_t, int64_t, float* floats) { average_piece(view, scale, image, channel, piece, floats); });
+}
+
+// Cuts output rows into pieces of at most kBlock cells.
 template <typename Visit>
 inline void visit_pieces(const View& view, int64_t row_begin, int64_t row_end, Visit visit) {
-  if (view.grid_width <= kPieceCells) {
-    const int64_t rows = kPieceCells / view.grid_width;
+  if (view.grid_width <= kBlock) {
+    const int64_t rows = kBlock / view.grid_width;
     for (int64_t row = row_begin; row < row_end; row += rows) visit(Piece{row, smaller(rows, row_end - row), 0, view.grid_width});
     return;
   }
   for (int64_t row = row_begin; row < row_end; row++) {
-    for (int64_t column = 0; column < view.grid_width; column += kPieceCells) visit(Piece{row, 1, column, smaller(kPieceCells, view.grid_width - column)});
+    for (int64_t column = 0; column < view.grid_width; column += kBlock) visit(Piece{row, 1, column, smaller(kBlock, view.grid_width - column)});
   }
 }
 
-constexpr int64_t kMapChannels = 16;  // transposed together: a cache line on the side of the tokens
+template <typename Out>
+constexpr int64_t kMapChannels = 64 / static_cast<int64_t>(sizeof(Out));  // transposed together: a cache line on the side of the tokens
 
+template <typename Out>
 void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channel_end, int64_t row_begin, int64_t row_end) {
+  Out* const destination = static_cast<Out*>(view.destination);
   const int64_t cells = view.grid_height * view.grid_width;
   for (int64_t s = 0; s < view.scale_count; s++) {
     const ScaleView& scale = view.scales[s];
@@ -346,21 +392,21 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
     const int64_t end = smaller(channel_end - scale.channel_offset, scale.channels);
     if (!view.tokens_out) {
       for (int64_t channel = begin; channel < end; channel++) {
-        float* const out = view.destination + (image * view.channels + scale.channel_offset + channel) * cells;
+        Out* const out = destination + (image * view.channels + scale.channel_offset + channel) * cells;
         visit_pieces(view, row_begin, row_end,
-                     [&](const Piece& piece) { average_piece(view, scale, image, channel, piece, out + piece.row * view.grid_width + piece.column); });
+                     [&](const Piece& piece) { write_piece(view, scale, image, channel, piece, out + piece.row * view.grid_width + piece.column); });
       }
       continue;
     }
-    float block[kMapChannels * kPieceCells];
-    for (int64_t channel = begin; channel < end; channel += kMapChannels) {
-      const int64_t channels = smaller(kMapChannels, end - channel);
+    Out block[kMapChannels<Out> * kBlock];
+    for (int64_t channel = begin; channel < end; channel += kMapChannels<Out>) {
+      const int64_t channels = smaller(kMapChannels<Out>, end - channel);
       visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
         const int64_t count = piece.cells();
-        for (int64_t c = 0; c < channels; c++) average_piece(view, scale, image, channel + c, piece, block + c * kPieceCells);
-        float* const out = view.destination + (image * cells + piece.row * view.grid_width + piece.column) * view.channels + scale.channel_offset + channel;
+        for (int64_t c = 0; c < channels; c++) write_piece(view, scale, image, channel + c, piece, block + c * kBlock);
+        Out* const out = destination + (image * cells + piece.row * view.grid_width + piece.column) * view.channels + scale.channel_offset + channel;
         for (int64_t k = 0; k < count; k++) {
-          for (int64_t c = 0; c < channels; c++) out[k * view.channels + c] = block[c * kPieceCells + k];
+          for (int64_t c = 0; c < channels; c++) out[k * view.channels + c] = block[c * kBlock + k];
         }
       });
     }
@@ -369,6 +415,6 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
 
 }  // namespace
 
-const Kernels kKernels = {simd::kIsaName, prefix, tokens, maps};
+const Kernels kKernels = {simd::kIsaName, {prefix<float>, tokens<float>, maps<float>}, {prefix<uint16_t>, tokens<uint16_t>, maps<uint16_t>}};
 
 }  // namespace manyscale::pool::MANYSCALE_ISA

@@ -17,9 +17,8 @@ struct AxisView {
 };
 
 struct ScaleView {
-  const float* source;
-  const int64_t* tile_offsets;  // [tiles, batch], elements
-  int64_t tiles;
+  const float* const* tiles;  // [tile_count, batch] each tile's features, after the dropped tokens
+  int64_t tile_count;
   int64_t columns;      // of tiles
   int64_t grid_height;  // of one tile
   int64_t grid_width;
@@ -38,17 +37,23 @@ struct View {
   int64_t grid_width;
   int64_t channels;
   bool tokens_out;  // [batch, prefix + cells, channels], otherwise [batch, channels, cells]
-  float* destination;
+  void* destination;
 };
 
-// Each makes one part of the output of one image; parts may be made in any order and at once.
-struct Kernels {
-  const char* isa;  // that the compiler was told to produce
+// For one type of output. Each makes one part of the output of one image; parts may be made in any order and at once, and of
+// each only the channels of the scales in view are written.
+struct TypedKernels {
   void (*prefix)(const View& view, int64_t image);
   // From tokens: output cells (row * grid_width + column) of all channels.
   void (*tokens)(const View& view, int64_t image, int64_t cell_begin, int64_t cell_end);
   // From feature maps: output channels and rows.
   void (*maps)(const View& view, int64_t image, int64_t channel_begin, int64_t channel_end, int64_t row_begin, int64_t row_end);
+};
+
+struct Kernels {
+  const char* isa;  // that the compiler was told to produce
+  TypedKernels to_float32;
+  TypedKernels to_float16;
 };
 
 namespace baseline {

@@ -6,7 +6,18 @@
 
 namespace manyscale::pool {
 
-Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features, bool joined) {
+Params Params::only(size_t scale) const {
+  Params part = *this;
+  const ScaleParams& s = scales[scale];
+  const auto begin = tiles.begin() + s.first_tile;
+  part.tiles.assign(begin, begin + s.rows * s.columns * batch);
+  part.scales.assign(1, s);
+  part.scales[0].first_tile = 0;
+  return part;
+}
+
+Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features, bool joined,
+                   OutputType type) {
   const auto refuse = [](const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); };
   if (batch < 1) refuse("Expected at least 1 image for pool but received " + std::to_string(batch));
   if (prefix < 0) refuse("Expected 0 or more for numPrefixTokens but received " + std::to_string(prefix));
@@ -17,6 +28,7 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
   Params params;
   params.input = input;
   params.output = output;
+  params.output_type = type;
   params.batch = batch;
   params.prefix = output == Layout::kTokens ? prefix : 0;
   params.dropped = prefix - params.prefix;
@@ -33,7 +45,7 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
     scale_params.grid = tile.grid;
     scale_params.channels = tile.channels;
     scale_params.channel_offset = params.channels;
-    scale_params.first_tile = static_cast<int64_t>(params.tile_offsets.size());
+    scale_params.first_tile = static_cast<int64_t>(params.tiles.size());
     checked_product("merged features", scale.rows, tile.grid.height, scale.columns, tile.grid.width);
     params.channels = checked_sum("joined channels", params.channels, tile.channels);
     params.scales.push_back(scale_params);
@@ -43,7 +55,9 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
     checked_product("tile features' bytes", tiles, elements, 4);
     const int64_t end = checked_sum("tile features", base, tiles * elements);
     check_tile_count(checked_sum("tile features", scale_params.first_tile, tiles));
-    for (int64_t i = 0; i < tiles; i++) params.tile_offsets.push_back(base + i * elements + params.dropped * tile.channels);
+    for (int64_t i = 0; i < tiles; i++) {
+      params.tiles.push_back({joined ? 0 : static_cast<int64_t>(s), base + i * elements + params.dropped * tile.channels});
+    }
     if (joined) base = end;
   }
   const size_t o = static_cast<size_t>(plan.output_index);

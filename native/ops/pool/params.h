@@ -14,6 +14,10 @@ enum class Layout {
   kFeatureMap,  // 'bchw': [n, channels, grid height, grid width]
 };
 
+// Elements of the output. Sources are float32, and so is every sum.
+enum class OutputType { kFloat32, kFloat16 };
+constexpr int64_t element_bytes(OutputType type) { return type == OutputType::kFloat16 ? 2 : 4; }
+
 // What the model returned for the tiles of one scale.
 struct ScaleFeatures {
   Size grid;  // of one tile
@@ -26,35 +30,46 @@ struct ScaleParams {
   Size grid;  // of one tile
   int64_t channels = 0;
   int64_t channel_offset = 0;  // first channel in the joined features
-  int64_t first_tile = 0;      // into tile_offsets
+  int64_t first_tile = 0;      // into tiles
 
   Size merged() const { return {rows * grid.height, columns * grid.width}; }
+};
+
+// Where the features of one tile start, after the dropped tokens.
+struct TileSource {
+  int64_t buffer = 0;  // index of the source
+  int64_t offset = 0;  // elements from its start
 };
 
 struct Params {
   Layout input = Layout::kTokens;
   Layout output = Layout::kTokens;
+  OutputType output_type = OutputType::kFloat32;
   int64_t batch = 1;     // images
   int64_t prefix = 0;    // prefix tokens; 0 for feature maps
   int64_t dropped = 0;   // prefix tokens of the input that are left out, since a feature map has no place for them
   Size grid;             // of the output
   int64_t channels = 0;  // of the output: all scales' together
   std::vector<ScaleParams> scales;
-  // Where each tile's features start (after the dropped tokens), in elements from the start of its scale's buffer: index
-  // first_tile + (row * columns + column) * batch + image.
-  std::vector<int64_t> tile_offsets;
+  std::vector<TileSource> tiles;  // index: first_tile + (row * columns + column) * batch + image
 
   int64_t tile_elements(size_t scale) const {
     const ScaleParams& s = scales[scale];
     return (dropped + prefix + s.grid.height * s.grid.width) * s.channels;
   }
   int64_t output_elements() const { return batch * (prefix + grid.height * grid.width) * channels; }
+  int64_t output_bytes() const { return output_elements() * element_bytes(output_type); }
+
+  // The same output's channels of one scale: run with these parameters writes them and nothing else, so that scales can be
+  // pooled one by one, in any order and at once.
+  Params only(size_t scale) const;
 };
 
 // `prefix` tokens come first in every tile of tokens; pooled to a feature map they are dropped.
-// `features` has one entry per scale of the plan; the output has the merged grid of scale plan.output_index. tile_offsets
+// `features` has one entry per scale of the plan; the output has the merged grid of scale plan.output_index. The tiles
 // are those of dense batches, one buffer per scale (or, `joined`, one buffer for all scales in order); a caller with its
 // own arrangement overwrites them. Error kInvalidArgument or kPlanTooLarge.
-Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features, bool joined);
+Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features, bool joined,
+                   OutputType type = OutputType::kFloat32);
 
 }  // namespace manyscale::pool

@@ -53,18 +53,24 @@ constexpr int64_t kUnitsPerThread = 8;
 constexpr int64_t kUnitChannels = 16;  // of feature maps: one cache line of a transposed write
 
 void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& sources, Buffer destination) {
-  const Kernels& kernels = cpu_kernels();
+  const bool halves = params.output_type == OutputType::kFloat16;
+  const TypedKernels& kernels = halves ? cpu_kernels().to_float16 : cpu_kernels().to_float32;
+  std::vector<const float*> tiles;
+  tiles.reserve(params.tiles.size());
+  for (const TileSource& tile : params.tiles) tiles.push_back(host_pointer<const float>(sources[static_cast<size_t>(tile.buffer)]) + tile.offset);
   std::vector<Axis> axes;
   std::vector<ScaleView> scales;
   axes.reserve(params.scales.size() * 2);
-  int64_t elements = params.output_elements() / params.batch;  // read and written for one image
+  const int64_t cells = params.grid.height * params.grid.width;
+  int64_t bytes = 0;  // read and written for one image
   for (size_t i = 0; i < params.scales.size(); i++) {
     const ScaleParams& s = params.scales[i];
     axes.emplace_back(s.rows, s.grid.height, params.grid.height);
     axes.emplace_back(s.columns, s.grid.width, params.grid.width);
-    scales.push_back({host_pointer<const float>(sources[i]), params.tile_offsets.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height,
-                      s.grid.width, s.channels, s.channel_offset, axes[2 * i].view(), axes[2 * i + 1].view()});
-    elements += s.rows * s.columns * params.tile_elements(i);
+    scales.push_back({tiles.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width, s.channels, s.channel_offset, axes[2 * i].view(),
+                      axes[2 * i + 1].view()});
+    bytes += s.rows * s.columns * params.tile_elements(i) * static_cast<int64_t>(sizeof(float));
+    bytes += (params.prefix + cells) * s.channels * element_bytes(params.output_type);
   }
   const View view{scales.data(),
                   static_cast<int64_t>(scales.size()),
@@ -74,13 +80,11 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
                   params.grid.width,
                   params.channels,
                   params.output == Layout::kTokens,
-                  host_pointer<float>(destination)};
+                  host_pointer<void>(destination)};
 
   // The output of an image is cut into `parts`: runs of cells for tokens, bands of rows of 16 channels for feature maps.
-  const int64_t bytes = elements * static_cast<int64_t>(sizeof(float));
   const int64_t wanted = std::clamp<int64_t>(bytes / kSmallestUnit, 1, ceil_div(backend.concurrency() * kUnitsPerThread, params.batch));
   if (params.input == Layout::kTokens) {
-    const int64_t cells = params.grid.height * params.grid.width;
     const int64_t run = ceil_div(cells, std::min(wanted, cells));
     const int64_t parts = ceil_div(cells, run);
     const int64_t prefixes = params.prefix > 0 ? params.batch : 0;
@@ -91,13 +95,15 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
     });
     return;
   }
-  const int64_t blocks = ceil_div(params.channels, kUnitChannels);
+  const int64_t first_channel = params.scales.front().channel_offset;
+  const int64_t end_channel = params.scales.back().channel_offset + params.scales.back().channels;
+  const int64_t blocks = ceil_div(end_channel - first_channel, kUnitChannels);
   const int64_t band = ceil_div(params.grid.height, std::clamp<int64_t>(wanted / blocks, 1, params.grid.height));
   const int64_t bands = ceil_div(params.grid.height, band);
   backend.parallel_for(bands * blocks * params.batch, [&](int64_t unit) {
     const int64_t row = unit % bands * band;
-    const int64_t channel = unit / bands % blocks * kUnitChannels;
-    kernels.maps(view, unit / bands / blocks, channel, std::min(channel + kUnitChannels, params.channels), row, std::min(row + band, params.grid.height));
+    const int64_t channel = first_channel + unit / bands % blocks * kUnitChannels;
+    kernels.maps(view, unit / bands / blocks, channel, std::min(channel + kUnitChannels, end_channel), row, std::min(row + band, params.grid.height));
   });
 }
 
