@@ -1,11 +1,11 @@
 // The engine against the raw limit of the model, against onnxruntime-node, and against the naive Node way.
 // node bench/engine.mjs [--json] [--quick] [--model FILE]      --model: instead of the ViT-S/16-shaped one; 224 x 224 tiles
 
-import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Extractor } from 'manyscale';
 import * as ort from 'onnxruntime-node';
-import { interleave, median, medianRatio, seconds } from './lib/measure.mjs';
+import { engineThreads } from './lib/machine.mjs';
+import { interleave, median, medianRatio, timed } from './lib/measure.mjs';
 import { cosine, extractNaive, loadNaive } from './lib/naive.mjs';
 import { rawPhoto } from './lib/photos.mjs';
 import { startRawLimit } from './lib/raw-limit.mjs';
@@ -21,17 +21,17 @@ const BATCHES = [1, 2, 4]; // that the raw limit tries
 async function bestBatch(limit, tiles, quick) {
   const candidates = Object.fromEntries(BATCHES.map((batch) => [batch, () => limit.run(batch, tiles)]));
   const found = await interleave(candidates, { rounds: quick ? 1 : 3, warmup: 0 });
-  const speeds = BATCHES.map((batch) => tiles / median(found[batch]));
+  const speeds = BATCHES.map((batch) => tiles / median(found[batch].map(({ seconds }) => seconds)));
   return { batch: BATCHES[speeds.indexOf(Math.max(...speeds))], speeds };
 }
 
-/** onnxruntime-node with its default options on ready tiles, all of an image in one run. Resolves to seconds. */
+/** onnxruntime-node with its default options on ready tiles, all of an image in one run. The result: { seconds, processor }. */
 async function loadOneBatch({ model, input, output }) {
   const session = await ort.InferenceSession.create(model.path);
   const { height, width } = input.tileSize;
   const data = Float32Array.from({ length: TILES * 3 * height * width }, () => Math.random() * 2 - 1);
   const tensor = new ort.Tensor('float32', data, [TILES, 3, height, width]);
-  return () => seconds(() => session.run({ [input.name]: tensor }, [output.name]));
+  return () => timed(() => session.run({ [input.name]: tensor }, [output.name]));
 }
 
 async function measure({ quick, progress, values }) {
@@ -42,7 +42,7 @@ async function measure({ quick, progress, values }) {
   const image = await rawPhoto(672, 672);
   const tiles = IN_FLIGHT * TILES;
   // Whole batches for every thread, so that none is left alone with the last one: about half as many tiles as the images have.
-  const turn = Math.max(...BATCHES) * availableParallelism();
+  const turn = Math.max(...BATCHES) * engineThreads;
   const lot = Math.ceil(tiles / 2 / turn) * turn;
   const limit = await startRawLimit(info, lot);
   const oneBatch = await loadOneBatch(info);
@@ -68,39 +68,50 @@ async function measure({ quick, progress, values }) {
     oneBatch: await settled(oneBatch),
   });
   const rounds = { engine: [], raw: [], oneBatch: [], naive: [] };
+  const perTile = (count, ...turns) => ({
+    seconds: turns.reduce((sum, turn) => sum + turn.seconds, 0) / count,
+    processor: turns.reduce((sum, turn) => sum + turn.processor, 0) / count,
+  });
   const total = quick ? 1 : 5;
   for (let round = 0; round < total; round++) {
     progress(`round ${round + 1} of ${total}`);
     const before = await half();
-    const engine = await seconds(() => Promise.all(Array.from({ length: IN_FLIGHT }, () => extractor.extract(image))));
+    const engine = await timed(() => Promise.all(Array.from({ length: IN_FLIGHT }, () => extractor.extract(image))));
     const after = await half();
-    rounds.engine.push(engine / tiles);
-    rounds.raw.push((before.raw + after.raw) / (2 * lot));
-    rounds.oneBatch.push((before.oneBatch + after.oneBatch) / (2 * TILES));
-    rounds.naive.push((await settled(() => seconds(() => extractNaive(naive, asSharp, SCALES)))) / TILES);
+    rounds.engine.push(perTile(tiles, engine));
+    rounds.raw.push(perTile(2 * lot, before.raw, after.raw));
+    rounds.oneBatch.push(perTile(2 * TILES, before.oneBatch, after.oneBatch));
+    rounds.naive.push(perTile(TILES, await settled(() => timed(() => extractNaive(naive, asSharp, SCALES)))));
   }
   limit.close();
   await extractor.dispose();
 
-  const against = (name, key, targets) => ({
+  const all = (key, what) => rounds[key].map((round) => round[what]);
+  const row = (name, key) => ({
     name,
-    value: 1 / median(rounds[key]),
+    value: 1 / median(all(key, 'seconds')),
     unit: 'tiles/s',
-    ratio: medianRatio(rounds[key], rounds.engine),
-    ...(targets && { targets }),
+    note: `${(median(all(key, 'processor')) * 1000).toFixed(1)} ms of a core`,
+  });
+  const against = (name, key, atLeast) => ({
+    ...row(name, key),
+    ratio: medianRatio(all(key, 'seconds'), all('engine', 'seconds')),
+    ...(atLeast && { targets: [{ of: 'ratio', atLeast }] }),
   });
   return {
-    what: `tiles per second of ${info.model.name}; ${IN_FLIGHT} images of 672 x 672 pixels at once, scales ${SCALES.join(', ')} (${TILES} tiles each)`,
+    what: `tiles per second, and processor time of a tile, of ${info.model.name}; ${IN_FLIGHT} images of 672 x 672 pixels at once, scales ${SCALES.join(', ')} (${TILES} tiles each)`,
     ratio: 'manyscale is faster by',
     rows: [
-      { name: 'manyscale, from pixels to features', value: 1 / median(rounds.engine), unit: 'tiles/s' },
-      against(`raw limit: ready tiles, native threads, batch ${best.batch}`, 'raw', [{ of: 'ratio', atLeast: 0.95 }]),
-      against(`onnxruntime-node: ready tiles, one batch of ${TILES}`, 'oneBatch', [{ of: 'ratio', atLeast: 1.15 }]),
+      row('manyscale, from pixels to features', 'engine'),
+      against(`raw limit: ready tiles, native threads, batch ${best.batch}`, 'raw', 0.95),
+      against(`onnxruntime-node: ready tiles, one batch of ${TILES}`, 'oneBatch', 1.15),
       against('naive: sharp per scale + onnxruntime-node + loops', 'naive'),
     ],
     data: {
-      secondsPerTile: rounds,
-      rawLimit: Object.fromEntries(BATCHES.map((batch, i) => [`batch ${batch}`, best.speeds[i]])),
+      perTile: Object.fromEntries(
+        Object.keys(rounds).map((key) => [key, { seconds: all(key, 'seconds'), processor: all(key, 'processor') }]),
+      ),
+      rawTilesPerSecond: Object.fromEntries(BATCHES.map((batch, i) => [`batch ${batch}`, best.speeds[i]])),
       cosineToNaive: agreement,
     },
   };

@@ -3,16 +3,15 @@
 // node bench/event-loop.mjs [--json] [--quick] [--images N] [--rounds N]
 
 import { pbkdf2 } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { defaultModel, Extractor } from 'manyscale';
+import { engineThreads } from './lib/machine.mjs';
 import { interleave, median } from './lib/measure.mjs';
 import { photoBytes } from './lib/photos.mjs';
 import { runSection } from './lib/section.mjs';
 
-const engineThreads = availableParallelism();
-const decoderThreads = availableParallelism(); // images that are decoded at once
+const decoderThreads = engineThreads; // images that are decoded at once
 const all = engineThreads + decoderThreads;
 process.env.UV_THREADPOOL_SIZE = String(all); // before its first use: the larger control needs as many
 

@@ -2,12 +2,15 @@
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { readKernels, readRuntimeInfo } from '../../dist/native/calls.js';
+import { readBuildInfo, readKernels, readRuntimeInfo } from '../../dist/native/calls.js';
 import { findRuntime } from '../../dist/runtime.js';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The engine's threads: as many as the processors that this process may use, by its affinity and its container's limit. */
+export const engineThreads = readBuildInfo().threads;
 
 function git(...args) {
   try {
@@ -24,7 +27,7 @@ export async function describeMachine() {
   const changed = git('status', '--porcelain', '--', '.', ':!bench/results', ':!docs/images', ':!README.md');
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
+    cores: engineThreads,
     isa: readKernels().split,
     memoryGiB: Math.round((totalmem() / 2 ** 30) * 10) / 10,
     platform: `${process.platform}-${process.arch}`,

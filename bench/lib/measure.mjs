@@ -18,6 +18,14 @@ export async function seconds(work) {
   return (performance.now() - start) / 1000;
 }
 
+/** { seconds, processor }: by the clock, and of this process's processor time. */
+export async function timed(work) {
+  const before = process.cpuUsage();
+  const elapsed = await seconds(work);
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: elapsed, processor: (user + system) / 1e6 };
+}
+
 /**
  * Runs every candidate once per round, in turn, so that a busy moment of the machine hits all alike, and every other round in
  * the opposite order, so that a drift cancels out. Returns name -> what the candidate gave in each round; the first rounds

@@ -1,17 +1,17 @@
 // bench/native/raw_limit as a child that takes commands, so that it can be measured in turn with something else.
 
 import { spawn } from 'node:child_process';
-import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
+import { engineThreads } from './machine.mjs';
 import { buildNative } from './native.mjs';
 
 /**
- * Starts it on the model of an Extractor (its `info`) with `tiles` ready tiles. `run(batch, tiles)` resolves to the seconds that they
- * take.
+ * Starts it on the model of an Extractor (its `info`) with `tiles` ready tiles. `run(batch, tiles)` resolves to
+ * { seconds, processor }: by the clock, and of processor time.
  */
 export async function startRawLimit({ model, runtime, input, output }, tiles) {
   const { height, width } = input.tileSize;
-  const args = [runtime.path, model.path, input.name, output.name, height, width, availableParallelism(), tiles];
+  const args = [runtime.path, model.path, input.name, output.name, height, width, engineThreads, tiles];
   const child = spawn(buildNative('raw_limit'), args.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.on('error', () => {}); // the end of its output tells
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -26,7 +26,7 @@ export async function startRawLimit({ model, runtime, input, output }, tiles) {
   return {
     async run(batch, count) {
       child.stdin.write(`${batch} ${count}\n`);
-      return (await read()).seconds;
+      return read();
     },
     close: () => child.stdin.end(),
   };

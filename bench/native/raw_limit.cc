@@ -42,6 +42,14 @@ size_t index_of(const std::vector<runtime::ValueInfo>& values, const std::string
   return static_cast<size_t>(found - values.begin());
 }
 
+// Seconds of processor time of all threads so far.
+double processor_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6; };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
 struct Limit {
   std::unique_ptr<runtime::Session> session;
   size_t input = 0;
@@ -93,7 +101,7 @@ struct Limit {
     }
   }
 
-  // Seconds.
+  // Returns seconds by the clock.
   double run(int64_t batch_size, int64_t tile_count, int threads) {
     std::unique_lock lock(mutex);
     batch = batch_size;
@@ -134,8 +142,9 @@ int main(int argc, char** argv) try {
   int64_t batch = 0, count = 0;
   while (std::cin >> batch >> count) {
     if (batch < 1 || count < 1 || count > tiles) throw std::runtime_error("Expected a batch and a count of 1 to TILES");
+    const double before = processor_seconds();
     const double seconds = limit.run(batch, count, threads);
-    std::printf("{\"batch\": %lld, \"tiles\": %lld, \"seconds\": %.6f}\n", static_cast<long long>(batch), static_cast<long long>(count), seconds);
+    std::printf("{\"seconds\": %.6f, \"processor\": %.6f}\n", seconds, processor_seconds() - before);
     std::fflush(stdout);
   }
   std::_Exit(0);  // not through the destructors of the runtime's globals while the threads sleep
