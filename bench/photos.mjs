@@ -2,7 +2,7 @@
 // node bench/photos.mjs [--json] [--quick] [--images N]
 
 import { defaultModel, Extractor } from 'manyscale';
-import { interleave, median, medianRatio, seconds } from './lib/measure.mjs';
+import { interleave, median, medianRatio, timed } from './lib/measure.mjs';
 import { cosine, extractNaive, loadNaive } from './lib/naive.mjs';
 import { largePhotoBytes, photoBytes } from './lib/photos.mjs';
 import { runSection } from './lib/section.mjs';
@@ -12,7 +12,7 @@ const ONE_BY_ONE = 'one after another';
 const NAIVE = `naive, ${ONE_BY_ONE}`;
 const TARGET = [{ of: 'ratio', atLeast: 3 }];
 
-/** One size of photo, `count` images in a turn: rows, seconds per image of every turn, and the median stages of manyscale's images. */
+/** One size of photo, `count` images in a turn: rows, what every turn took per image, and the median stages of our images. */
 async function compare({ extractor, naive, bytes, name, count, rounds, progress, targets }) {
   const images = Array.from({ length: count }, () => bytes);
   const timings = [];
@@ -30,25 +30,31 @@ async function compare({ extractor, naive, bytes, name, count, rounds, progress,
     [`naive, JPEG decoded small (other pixels), ${ONE_BY_ONE}`]: oneByOne({ shrinkOnLoad: true }),
     'naive, JPEG decoded small (other pixels), Promise.all': atOnce({ shrinkOnLoad: true }),
   };
-  // Seconds per image.
-  const timed = Object.fromEntries(
+  const measured = Object.fromEntries(
     Object.entries(candidates).map(([key, run]) => {
       const done = key.endsWith(ONE_BY_ONE) ? few.length : count;
-      return [key, async () => (await seconds(run)) / done];
+      const perImage = ({ seconds, processor }) => ({ seconds: seconds / done, processor: processor / done });
+      return [key, async () => perImage(await timed(run))];
     }),
   );
-  const found = await interleave(timed, { rounds, progress: (text) => progress(`${name}: ${text}`) });
-  const rows = Object.entries(found).map(([key, times]) => ({
+  const found = await interleave(measured, { rounds, progress: (text) => progress(`${name}: ${text}`) });
+  const all = (key, what) => found[key].map((round) => round[what]);
+  const keys = Object.keys(found);
+  const rows = keys.map((key) => ({
     name: `${name}: ${key}`,
-    value: 1 / median(times),
+    value: 1 / median(all(key, 'seconds')),
     unit: 'images/s',
-    ...(key !== 'manyscale' && { ratio: medianRatio(times, found.manyscale) }),
+    note: `${(median(all(key, 'processor')) * 1000).toFixed(0)} ms of a core`,
+    ...(key !== 'manyscale' && { ratio: medianRatio(all(key, 'seconds'), all('manyscale', 'seconds')) }),
     ...(key === NAIVE && targets && { targets }),
   }));
+  const perImage = Object.fromEntries(
+    keys.map((key) => [key, { seconds: all(key, 'seconds'), processor: all(key, 'processor') }]),
+  );
   const stagesMs = Object.fromEntries(
     Object.keys(timings[0]).map((stage) => [stage, median(timings.map((one) => one[stage]))]),
   );
-  return { rows, data: { name, images: count, secondsPerImage: found, stagesMs } };
+  return { rows, data: { name, images: count, perImage, stagesMs } };
 }
 
 async function measure({ quick, progress, values }) {
@@ -76,7 +82,7 @@ async function measure({ quick, progress, values }) {
   ];
   await extractor.dispose();
   return {
-    what: `images per second from JPEG bytes, all at once, default model, scales ${SCALES.join(', ')} (14 tiles); naive: sharp per scale + onnxruntime-node + loops`,
+    what: `images per second, and processor time of an image, from JPEG bytes, all at once, default model, scales ${SCALES.join(', ')} (14 tiles); naive: sharp per scale + onnxruntime-node + loops`,
     ratio: 'manyscale is faster by',
     rows: groups.flatMap(({ rows }) => rows),
     data: { groups: groups.map(({ data }) => data), cosineToNaive: agreement },
