@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Extractor } from 'manyscale';
 import * as ort from 'onnxruntime-node';
 import { engineThreads } from './lib/machine.mjs';
-import { interleave, median, medianRatio, timed } from './lib/measure.mjs';
+import { interleave, median, timed } from './lib/measure.mjs';
 import { cosine, extractNaive, loadNaive } from './lib/naive.mjs';
 import { rawPhoto } from './lib/photos.mjs';
 import { startRawLimit } from './lib/raw-limit.mjs';
 import { runSection } from './lib/section.mjs';
+import { columns, perOne, speedUp, throughput } from './lib/throughput.mjs';
 import { vitS16 } from './models/vit.mjs';
 
 const IN_FLIGHT = 8;
@@ -68,49 +69,38 @@ async function measure({ quick, progress, values }) {
     oneBatch: await settled(oneBatch),
   });
   const rounds = { engine: [], raw: [], oneBatch: [], naive: [] };
-  const perTile = (count, ...turns) => ({
-    seconds: turns.reduce((sum, turn) => sum + turn.seconds, 0) / count,
-    processor: turns.reduce((sum, turn) => sum + turn.processor, 0) / count,
-  });
+  const both = (a, b) => ({ seconds: a.seconds + b.seconds, processor: a.processor + b.processor });
   const total = quick ? 1 : 5;
   for (let round = 0; round < total; round++) {
     progress(`round ${round + 1} of ${total}`);
     const before = await half();
     const engine = await timed(() => Promise.all(Array.from({ length: IN_FLIGHT }, () => extractor.extract(image))));
     const after = await half();
-    rounds.engine.push(perTile(tiles, engine));
-    rounds.raw.push(perTile(2 * lot, before.raw, after.raw));
-    rounds.oneBatch.push(perTile(2 * TILES, before.oneBatch, after.oneBatch));
-    rounds.naive.push(perTile(TILES, await settled(() => timed(() => extractNaive(naive, asSharp, SCALES)))));
+    rounds.engine.push(perOne(engine, tiles));
+    rounds.raw.push(perOne(both(before.raw, after.raw), 2 * lot));
+    rounds.oneBatch.push(perOne(both(before.oneBatch, after.oneBatch), 2 * TILES));
+    const naively = await settled(() => timed(() => extractNaive(naive, asSharp, SCALES)));
+    rounds.naive.push(perOne(naively, TILES));
   }
   limit.close();
   await extractor.dispose();
 
-  const all = (key, what) => rounds[key].map((round) => round[what]);
-  const row = (name, key) => ({
-    name,
-    value: 1 / median(all(key, 'seconds')),
-    unit: 'tiles/s',
-    note: `${(median(all(key, 'processor')) * 1000).toFixed(1)} ms of a core`,
-  });
   const against = (name, key, atLeast) => ({
-    ...row(name, key),
-    ratio: medianRatio(all(key, 'seconds'), all('engine', 'seconds')),
+    ...throughput(name, rounds[key], 'tiles/s'),
+    ratio: speedUp(rounds[key], rounds.engine),
     ...(atLeast && { targets: [{ of: 'ratio', atLeast }] }),
   });
   return {
     what: `tiles per second, and processor time of a tile, of ${info.model.name}; ${IN_FLIGHT} images of 672 x 672 pixels at once, scales ${SCALES.join(', ')} (${TILES} tiles each)`,
     ratio: 'manyscale is faster by',
     rows: [
-      row('manyscale, from pixels to features', 'engine'),
+      throughput('manyscale, from pixels to features', rounds.engine, 'tiles/s'),
       against(`raw limit: ready tiles, native threads, batch ${best.batch}`, 'raw', 0.95),
       against(`onnxruntime-node: ready tiles, one batch of ${TILES}`, 'oneBatch', 1.15),
       against('naive: sharp per scale + onnxruntime-node + loops', 'naive'),
     ],
     data: {
-      perTile: Object.fromEntries(
-        Object.keys(rounds).map((key) => [key, { seconds: all(key, 'seconds'), processor: all(key, 'processor') }]),
-      ),
+      perTile: Object.fromEntries(Object.entries(rounds).map(([key, taken]) => [key, columns(taken)])),
       rawTilesPerSecond: Object.fromEntries(BATCHES.map((batch, i) => [`batch ${batch}`, best.speeds[i]])),
       cosineToNaive: agreement,
     },

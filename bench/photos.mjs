@@ -2,10 +2,11 @@
 // node bench/photos.mjs [--json] [--quick] [--images N]
 
 import { defaultModel, Extractor } from 'manyscale';
-import { interleave, median, medianRatio, timed } from './lib/measure.mjs';
+import { interleave, median, timed } from './lib/measure.mjs';
 import { cosine, extractNaive, loadNaive } from './lib/naive.mjs';
 import { largePhotoBytes, photoBytes } from './lib/photos.mjs';
 import { runSection } from './lib/section.mjs';
+import { columns, perOne, speedUp, throughput } from './lib/throughput.mjs';
 
 const SCALES = [1, 2, 3];
 const ONE_BY_ONE = 'one after another';
@@ -37,24 +38,16 @@ async function compare({ extractor, naive, bytes, name, count, rounds, progress,
   const measured = Object.fromEntries(
     Object.entries(candidates).map(([key, run]) => {
       const done = key.endsWith(ONE_BY_ONE) ? few.length : count;
-      const perImage = ({ seconds, processor }) => ({ seconds: seconds / done, processor: processor / done });
-      return [key, async () => perImage(await timed(run))];
+      return [key, async () => perOne(await timed(run), done)];
     }),
   );
   const found = await interleave(measured, { rounds, progress: (text) => progress(`${name}: ${text}`) });
-  const all = (key, what) => found[key].map((round) => round[what]);
-  const keys = Object.keys(found);
-  const rows = keys.map((key) => ({
-    name: `${name}: ${key}`,
-    value: 1 / median(all(key, 'seconds')),
-    unit: 'images/s',
-    note: `${(median(all(key, 'processor')) * 1000).toFixed(0)} ms of a core`,
-    ...(key !== 'manyscale' && { ratio: medianRatio(all(key, 'seconds'), all('manyscale', 'seconds')) }),
+  const rows = Object.entries(found).map(([key, taken]) => ({
+    ...throughput(`${name}: ${key}`, taken, 'images/s'),
+    ...(key !== 'manyscale' && { ratio: speedUp(taken, found.manyscale) }),
     ...(key === NAIVE && targets && { targets }),
   }));
-  const perImage = Object.fromEntries(
-    keys.map((key) => [key, { seconds: all(key, 'seconds'), processor: all(key, 'processor') }]),
-  );
+  const perImage = Object.fromEntries(Object.entries(found).map(([key, taken]) => [key, columns(taken)]));
   const stagesMs = Object.fromEntries(
     Object.keys(timings[0]).map((stage) => [stage, median(timings.map((one) => one[stage]))]),
   );

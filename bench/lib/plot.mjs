@@ -85,7 +85,7 @@ function eventLoopPanel({ rows }) {
 
 function kernelsPanel({ rows, data }) {
   const isa = data.pool[0].isa;
-  const picked = rows.filter(({ name }) => name.endsWith(`, ${isa}`) && /1344|tokens 14 x 256 x 768,/.test(name));
+  const picked = rows.filter(({ name }) => name.endsWith(`, ${isa}`) && /1344|tokens 14 x 256 x 768, \w+$/.test(name));
   const items = picked.map(({ name, ratio }) => ({
     name: name.slice(0, -isa.length - 2),
     value: ratio,

@@ -62,22 +62,25 @@ export function table(results) {
   const lines = results.map((result) => {
     const heading = `${result.section}: ${result.title}`;
     if (result.skipped) return { heading, what: `not measured: ${result.skipped}`, rows: [] };
-    const rows = result.rows.map(({ name, value, unit, digits, ratio, note, targets = [] }) => [
+    const rows = result.rows.map(({ name, value, unit, digits, note = '', ratio, targets = [] }) => [
       name,
       `${digits === undefined ? figure(value) : value.toFixed(digits)} ${unit}`.trim(),
+      note,
       ratio === undefined ? '' : ratio.toFixed(2),
-      [note, ...targets.map((target) => targetText(target, unit))].filter(Boolean).join(', '),
+      targets.map((target) => targetText(target, unit)).join(', '),
     ]);
     return { heading, what: `${result.what}; ratio: ${result.ratio}${disturbed(result)}`, rows };
   });
-  const all = lines.flatMap(({ rows }) => rows);
-  const width = (column, least) => Math.max(least, ...all.map((row) => row[column].length));
-  const widths = [width(0, 0), width(1, 6), width(2, 5)];
-  const line = ([name, value, ratio, target]) =>
-    `  ${name.padEnd(widths[0])}  ${value.padStart(widths[1])}  ${ratio.padStart(widths[2])}  ${target}`.trimEnd();
-  const head = line(['', 'figure', 'ratio', 'target']);
+  const head = ['', 'figure', 'beside it', 'ratio', 'target'];
+  const all = [head, ...lines.flatMap(({ rows }) => rows)];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column].length)));
+  // The name and the target, first and last, begin at the left; what lies between ends at the right.
+  const line = (row) => {
+    const cells = row.map((cell, i) => (i % 4 ? cell.padStart(widths[i]) : cell.padEnd(widths[i])));
+    return `  ${cells.join('  ')}`.trimEnd();
+  };
   const blocks = lines.map(({ heading, what, rows }) => [heading, ...wrap(what), ...rows.map(line)].join('\n'));
-  return [head, ...blocks].join('\n\n');
+  return [line(head), ...blocks].join('\n\n');
 }
 
 function disturbed({ disturbance: { others, stolen } }) {
