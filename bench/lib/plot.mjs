@@ -47,7 +47,7 @@ function panel(title, subtitle, width, height, elements) {
 function bars(title, subtitle, items) {
   const step = 38;
   const most = Math.max(...items.map(({ value }) => value));
-  const room = HALF - 190; // the rest is for the label
+  const room = HALF - 205; // the rest is for the label
   const elements = items.flatMap(({ name, value, label, ours }, i) => [
     text(0, i * step + 11, name, 'text'),
     rect(0, i * step + 17, Math.max(1, (value / most) * room), 12, ours ? 'ours' : 'other'),
@@ -151,7 +151,7 @@ function memoryPanel({ rows, data: { samples, marks } }) {
   const burstEnd = marks.find(({ phase }) => phase === 'after the burst').at;
   elements.push(
     line(left, y(limit), HALF, y(limit), 'limit', 'stroke-dasharray="4 4"'),
-    text(HALF, y(limit) - 6, `${figure(limit / before)} x after the first images`, 'limit-text', 'end'),
+    text(HALF, -32, `- - ${figure(limit / before)} x after the first images`, 'limit-text', 'end'), // beside the title
     `<polyline class="curve" stroke-width="2" points="${samples.seconds.map((s, i) => `${at(x(s))},${at(y(samples.megabytes[i]))}`).join(' ')}"/>`,
     line(x(burst), height, x(burst), height + 6, 'line'),
     line(x(burstEnd), height, x(burstEnd), height + 6, 'line'),
