@@ -3,8 +3,6 @@
 #include <atomic>
 #include <utility>
 
-#include "engine/parts.h"
-
 namespace manyscale::addon {
 
 Napi::Error to_javascript(Napi::Env env, const Error& error) {
@@ -64,8 +62,8 @@ struct Environment::Task {
   std::function<void()> work;
 };
 
-Napi::Value Environment::run_task(Call call, std::function<void()> work) {
-  return run(std::move(call), [&work](Completion completion) -> std::function<void()> {
+Napi::Value Environment::run_task(Call call, engine::Priority priority, std::function<void()> work) {
+  return run(std::move(call), [&work, priority](Completion completion) -> std::function<void()> {
     const auto task = std::make_shared<Task>();
     task->work = std::move(work);
     std::function<void()> cancel = [completion, task] {
@@ -73,17 +71,19 @@ Napi::Value Environment::run_task(Call call, std::function<void()> work) {
       task->work = nullptr;
       completion(Error(ErrorCode::kCancelled, "cancelled"));
     };
-    engine::submit_task([completion, task] {
-      if (task->taken.exchange(true)) return;  // nothing of the environment may be touched: it may be gone
-      std::optional<Error> error;
-      try {
-        task->work();
-      } catch (...) {
-        error = current_error();
-      }
-      task->work = nullptr;  // with what it holds: after the completion nothing of the call may be left
-      completion(std::move(error));
-    });
+    engine::submit_task(
+        [completion, task] {
+          if (task->taken.exchange(true)) return;  // nothing of the environment may be touched: it may be gone
+          std::optional<Error> error;
+          try {
+            task->work();
+          } catch (...) {
+            error = current_error();
+          }
+          task->work = nullptr;  // with what it holds: after the completion nothing of the call may be left
+          completion(std::move(error));
+        },
+        priority);
     return cancel;
   });
 }

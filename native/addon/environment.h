@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "engine/parts.h"
 
 namespace manyscale::addon {
 
@@ -61,7 +62,7 @@ class Environment {
 
   // The common case: `work` runs on a thread of the executor. A cancelled call that has not begun ends at once: it waits no longer
   // behind other environments' work, and its memory is free.
-  Napi::Value run_task(Call call, std::function<void()> work);
+  Napi::Value run_task(Call call, engine::Priority priority, std::function<void()> work);
 
   // Asks every call for an early end and waits for them, at most this long: false when some are still at work. For the end of the
   // process: process.exit() destroys ONNX Runtime's globals without waiting for threads that are inside it.

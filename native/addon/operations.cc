@@ -54,7 +54,8 @@ Napi::Value split(const Napi::CallbackInfo& info) {
     return batches;
   };
   return Environment::of(env).run_task(
-      std::move(call), [request = std::move(request), destinations, data = image.data, copy = image.copy] { engine::split_all(request, data, destinations); });
+      std::move(call), engine::Priority::kSplit,
+      [request = std::move(request), destinations, data = image.data, copy = image.copy] { engine::split_all(request, data, destinations); });
 }
 
 Napi::Value pool(const Napi::CallbackInfo& info) {
@@ -106,7 +107,7 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
   const auto array = std::make_shared<Napi::Reference<Napi::Float32Array>>(Napi::Persistent(result.array));
   Environment::Call call;
   call.result = [array](Napi::Env) -> Napi::Value { return array->Value(); };
-  return Environment::of(env).run_task(std::move(call),
+  return Environment::of(env).run_task(std::move(call), engine::Priority::kPool,
                                        [params, copies, sources, destination = result.data] { engine::pool_all(*params, sources, destination); });
 }
 

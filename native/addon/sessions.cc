@@ -44,7 +44,7 @@ Napi::Value probe(const EnginePointer& engine, const std::shared_ptr<const std::
     for (size_t i = 0; i < found->size(); i++) values.Set(static_cast<uint32_t>(i), from_value_info(env, (*found)[i]));
     return values;
   };
-  return Environment::of(info.Env()).run_task(std::move(call), [engine, configuration, outputs, found] {
+  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [engine, configuration, outputs, found] {
     *found = engine->probe(configuration, outputs, nullptr);
   });
 }
@@ -94,7 +94,7 @@ Napi::Value dispose(const EnginePointer& engine, const Napi::CallbackInfo& info)
   call.result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
   const Napi::Value job = Environment::of(info.Env()).run(std::move(call), [&](Environment::Completion completion) -> std::function<void()> {
     // Freeing a model takes milliseconds: not on the JavaScript thread.
-    engine::submit_task([engine, completion] { engine->dispose([completion] { completion(std::nullopt); }); });
+    engine::submit_task([engine, completion] { engine->dispose([completion] { completion(std::nullopt); }); }, engine::Priority::kModel);
     return [] {};
   });
   return job.As<Napi::Object>().Get("promise");
@@ -138,7 +138,7 @@ Napi::Value runtime_info(const Napi::CallbackInfo& info) {
   const auto description = std::make_shared<engine::RuntimeDescription>();
   Environment::Call call;
   call.result = [description](Napi::Env env) -> Napi::Value { return from_runtime(env, *description); };
-  return Environment::of(info.Env()).run_task(std::move(call), [description, path, probe_providers] {
+  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [description, path, probe_providers] {
     *description = engine::describe_runtime(path, probe_providers);
   });
 }
@@ -167,7 +167,7 @@ Napi::Value load_session(const Napi::CallbackInfo& info) {
   const auto loaded = std::make_shared<Loaded>();
   Environment::Call call;
   call.result = [loaded](Napi::Env env) -> Napi::Value { return make_session(env, loaded->engine, loaded->runtime); };
-  return Environment::of(info.Env()).run_task(std::move(call), [loaded, path, source = std::move(source), threads] {
+  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [loaded, path, source = std::move(source), threads] {
     loaded->engine = engine::load_model(path, source, threads);
     loaded->runtime = engine::describe_runtime(path, false);
   });

@@ -4,10 +4,18 @@
 #include <new>
 
 namespace manyscale {
+namespace {
+
+// Made ahead: where memory has run out, a message may find none either. Leaked: nothing is destroyed at exit.
+const Error& kOutOfMemory =
+    *new Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure; use smaller scales or fewer images at once");
+
+}  // namespace
 
 const char* error_code_name(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::kInvalidArgument: return "ERR_INVALID_ARGUMENT";
+    case ErrorCode::kImageTooLarge: return "ERR_IMAGE_TOO_LARGE";
     case ErrorCode::kPlanTooLarge: return "ERR_PLAN_TOO_LARGE";
     case ErrorCode::kModelLoad: return "ERR_MODEL_LOAD";
     case ErrorCode::kModelShape: return "ERR_MODEL_SHAPE";
@@ -23,17 +31,14 @@ const char* error_code_name(ErrorCode code) noexcept {
 }
 
 Error current_error() {
-  const auto out_of_memory = [] {
-    return Error(ErrorCode::kOutOfMemory, "Expected enough memory for the call but received an allocation failure; use smaller scales or fewer images at once");
-  };
   try {
     throw;
   } catch (const Error& error) {
     return error;
   } catch (const std::bad_alloc&) {
-    return out_of_memory();
+    return kOutOfMemory;
   } catch (const std::length_error&) {  // more elements than any container can have
-    return out_of_memory();
+    return kOutOfMemory;
   } catch (const std::exception& error) {  // of the system: no thread could be started
     return Error(ErrorCode::kDeviceFailed, std::string("Expected the call to succeed but received an unexpected failure: ") + error.what());
   }

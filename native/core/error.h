@@ -11,6 +11,7 @@ namespace manyscale {
 // Stable codes, in the spelling that JavaScript sees (src/errors.ts has the same list).
 enum class ErrorCode {
   kInvalidArgument,
+  kImageTooLarge,
   kPlanTooLarge,
   kModelLoad,
   kModelShape,

@@ -1,19 +1,36 @@
 // How many tiles a worker takes at once. One replaceable part: each kind of provider has its own policy.
 #pragma once
 
-#include <algorithm>
+#include <chrono>
 #include <cstdint>
-
-#include "core/checked.h"
+#include <memory>
 
 namespace manyscale::engine {
 
-struct BatchPolicy {
-  // On the CPU batches of 2 to 4 were fastest and large ones slower (docs/architecture.md has the measurements).
-  int64_t max_batch = 4;
-
-  // Spreads what is queued over the workers that could take it, the asking one included.
-  int64_t batch(int64_t queued, int64_t idle_workers) const { return std::clamp(ceil_div(queued, std::max<int64_t>(idle_workers, 1)), int64_t{1}, max_batch); }
+// Of the class of images whose turn it is.
+struct QueueState {
+  int64_t queued = 0;                  // tiles that nobody has taken
+  int64_t idle_workers = 1;            // that could take some, the asking one included
+  std::chrono::nanoseconds waited{0};  // by its oldest image
 };
+
+class BatchPolicy {
+ public:
+  virtual ~BatchPolicy() = default;
+  // Tiles to take now, at most `queued`; 0: wait for more, at most until max_delay().
+  virtual int64_t batch(const QueueState& state) const = 0;
+  virtual int64_t max_batch() const = 0;                   // tiles
+  virtual int64_t quantum() const = 0;                     // tiles of an image's turn (TileQueue)
+  virtual std::chrono::nanoseconds max_delay() const = 0;  // that a batch may wait to become fuller
+};
+
+// What a user sets.
+struct BatchOverrides {
+  int64_t max_batch = 0;     // 0: the policy's own
+  double max_delay_ms = -1;  // negative: the policy's own
+  int64_t fixed = 0;         // every batch is padded to so many rows, and max_batch counts no more; 0: none is
+};
+
+std::unique_ptr<BatchPolicy> make_cpu_policy(const BatchOverrides& overrides);
 
 }  // namespace manyscale::engine

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "device/cpu/executor.h"
 #include "ops/pool/params.h"
 #include "ops/split/params.h"
 
@@ -47,8 +48,9 @@ void pool_all(const pool::Params& params, const std::vector<const float*>& sourc
 const char* split_kernel_isa();
 const char* pool_kernel_isa();
 
+using cpu::Priority;
 // Runs `task` on a thread of the process's executor; it must not throw.
-void submit_task(std::function<void()> task);
+void submit_task(std::function<void()> task, Priority priority);
 int executor_threads();
 
 }  // namespace manyscale::engine

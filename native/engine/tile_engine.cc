@@ -94,8 +94,10 @@ TileEngine::~TileEngine() {
 void TileEngine::configure(const ModelConfiguration& configuration) {
   const std::lock_guard lock(mutex_);
   configuration_ = configuration;
-  if (configuration.max_batch > 0) policy_.max_batch = configuration.max_batch;
-  if (configuration.fixed_batch > 0) policy_.max_batch = configuration.fixed_batch;
+  BatchOverrides overrides;
+  overrides.max_batch = configuration.max_batch;
+  overrides.fixed = configuration.fixed_batch;
+  policy_ = make_cpu_policy(overrides);
 }
 
 std::vector<int64_t> TileEngine::input_dims(int64_t batch) const { return {batch, kChannels, configuration_.tile.height, configuration_.tile.width}; }
@@ -164,7 +166,7 @@ void TileEngine::start_workers(std::unique_lock<std::mutex>&) {
   for (const auto& image : queue_) tiles += image->tiles - image->next;
   while (workers_ < worker_limit_ && workers_ - running_ < tiles) {
     try {
-      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); });
+      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); }, Priority::kModel);
     } catch (...) {
       if (workers_ == 0) throw;
       return;
@@ -176,7 +178,7 @@ void TileEngine::start_workers(std::unique_lock<std::mutex>&) {
 void TileEngine::work() {
   while (take_turn()) {
     try {
-      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); });
+      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); }, Priority::kModel);
       return;
     } catch (const std::bad_alloc&) {  // no memory to queue up with: the next turn is now
     }
@@ -233,8 +235,7 @@ void TileEngine::run_next_batch(const std::shared_ptr<Image>& image, std::unique
   for (const auto& waiting : queue_) queued += waiting->tiles - waiting->next;
   const int64_t idle = worker_limit_ - running_ + 1;
   const int64_t first = image->next;
-  const int64_t wanted = configuration_.fixed_batch > 0 ? configuration_.fixed_batch : policy_.batch(queued, idle);
-  const int64_t count = std::min(wanted, image->tiles - first);
+  const int64_t count = std::min(policy_->batch({queued, idle, {}}), image->tiles - first);
   image->next += count;
   if (image->next == image->tiles) queue_.pop_front();
   runtime::RunControl control;

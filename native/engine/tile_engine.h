@@ -89,7 +89,7 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
 
   std::unique_ptr<runtime::Session> session_;
   ModelConfiguration configuration_;
-  BatchPolicy policy_;
+  std::unique_ptr<BatchPolicy> policy_ = make_cpu_policy({});
   const int worker_limit_;
 
   std::mutex mutex_;

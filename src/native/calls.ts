@@ -25,6 +25,7 @@ import { loadAddon } from './load.js';
 /** Every code that native code gives; Node's own codes (ERR_INVALID_ARG_TYPE ...) are not among them. */
 const NATIVE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_INVALID_ARGUMENT',
+  'ERR_IMAGE_TOO_LARGE',
   'ERR_PLAN_TOO_LARGE',
   'ERR_MODEL_LOAD',
   'ERR_MODEL_SHAPE',

@@ -6,11 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <fstream>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -21,7 +25,8 @@
 namespace manyscale::cpu {
 namespace {
 
-constexpr int kNice = 10;  // of 19
+constexpr int kNice = 10;                              // of 19
+constexpr std::chrono::hours kLongestDelay{24 * 365};  // more could overflow the clock, and nobody waits so long
 
 // A container's quota in processors (cgroup v2 cpu.max, v1 cfs_quota), or 0 when there is none.
 int container_quota() {
@@ -71,29 +76,107 @@ struct Loop {
 }  // namespace
 
 struct Executor::State {
+  using Clock = std::chrono::steady_clock;
+  struct Task {
+    std::function<void()> run;
+    Priority priority;
+    Clock::time_point due{};
+  };
+  // Tasks move from list to list as they are: only submitting one allocates, so that a thread that takes one cannot fail.
+  using Tasks = std::list<Task>;
+  static constexpr size_t kPriorities = 3;
+
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<std::shared_ptr<Loop>> loops;  // parts of running operations go before new work
-  std::deque<std::function<void()>> tasks;
+  std::array<Tasks, kPriorities> ready;
+  std::array<int, kPriorities> passed{};                 // tasks of higher priorities that went past the first in `ready`
+  Tasks delayed;                                         // earliest first
+  Clock::time_point watched = Clock::time_point::max();  // when the thread that sleeps for `delayed` wakes; max: none does
   int threads = 0;
+
+  void submit(Tasks task) {
+    {
+      const std::lock_guard lock(mutex);
+      enqueue(task);
+    }
+    wake.notify_one();
+  }
+
+  void submit_later(Tasks task) {
+    {
+      const std::lock_guard lock(mutex);
+      // Behind those of the same time, and found from the end: delays are mostly alike.
+      auto place = delayed.end();
+      while (place != delayed.begin() && std::prev(place)->due > task.front().due) --place;
+      delayed.splice(place, task);
+      if (delayed.front().due >= watched) return;
+    }
+    wake.notify_one();  // to sleep until then, if it sleeps: a thread that is at work looks at the time before it does
+  }
 
   void run() {
     std::unique_lock lock(mutex);
     for (;;) {
-      wake.wait(lock, [this] { return !loops.empty() || !tasks.empty(); });
+      enqueue_due();
       if (!loops.empty()) {
         const auto loop = std::move(loops.front());
         loops.pop_front();
-        lock.unlock();
+        leave(lock);
         loop->work();
+      } else if (Tasks task = next(); !task.empty()) {
+        leave(lock);
+        task.front().run();
       } else {
-        const auto task = std::move(tasks.front());
-        tasks.pop_front();
-        lock.unlock();
-        task();
+        sleep(lock);
+        continue;
       }
       lock.lock();
     }
+  }
+
+ private:
+  void enqueue(Tasks& task) {
+    Tasks& queue = ready[static_cast<size_t>(task.front().priority)];
+    queue.splice(queue.end(), task, task.begin());
+  }
+
+  void enqueue_due() {
+    if (delayed.empty()) return;
+    const Clock::time_point now = Clock::now();
+    while (!delayed.empty() && delayed.front().due <= now) {
+      enqueue(delayed);
+      wake.notify_one();
+    }
+  }
+
+  // The first task of the highest priority, unless a lower one has waited long enough; none: an empty list.
+  Tasks next() {
+    size_t chosen = kPriorities;
+    for (size_t p = 0; p < kPriorities; p++) {
+      if (!ready[p].empty() && (chosen == kPriorities || passed[p] >= kPatience)) chosen = p;
+    }
+    Tasks task;
+    if (chosen == kPriorities) return task;
+    task.splice(task.end(), ready[chosen], ready[chosen].begin());
+    passed[chosen] = 0;
+    for (size_t p = chosen + 1; p < kPriorities; p++) passed[p] += !ready[p].empty();
+    return task;
+  }
+
+  // A thread goes to work. If none sleeps for the delayed tasks any more, another is to.
+  void leave(std::unique_lock<std::mutex>& lock) {
+    const bool watch = !delayed.empty() && delayed.front().due < watched;
+    lock.unlock();
+    if (watch) wake.notify_one();
+  }
+
+  // Until there may be something to do. One thread at a time sleeps for the delayed tasks, the others until they are woken.
+  void sleep(std::unique_lock<std::mutex>& lock) {
+    if (delayed.empty() || delayed.front().due >= watched) return wake.wait(lock);
+    const Clock::time_point until = watched = delayed.front().due;
+    wake.wait_until(lock, until);
+    if (watched == until) watched = Clock::time_point::max();
   }
 };
 
@@ -123,12 +206,17 @@ Executor::Executor() : state_(new State) {
 
 int Executor::thread_count() const noexcept { return state_->threads; }
 
-void Executor::submit(std::function<void()> task) {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->tasks.push_back(std::move(task));
-  }
-  state_->wake.notify_one();
+void Executor::submit(std::function<void()> task, Priority priority) {
+  State::Tasks one;
+  one.push_back({std::move(task), priority});
+  state_->submit(std::move(one));
+}
+
+void Executor::submit_after(std::chrono::nanoseconds delay, std::function<void()> task, Priority priority) {
+  delay = std::clamp<std::chrono::nanoseconds>(delay, std::chrono::nanoseconds(0), kLongestDelay);
+  State::Tasks one;
+  one.push_back({std::move(task), priority, State::Clock::now() + delay});
+  state_->submit_later(std::move(one));
 }
 
 void Executor::parallel_for(int64_t count, TaskBody body) {
