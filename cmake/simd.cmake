@@ -1,6 +1,7 @@
 # manyscale_add_kernels(<target> <operation>): compiles native/ops/<operation>/cpu.cc once per instruction set. The file's
 # kernels stand in the namespace that MANYSCALE_ISA names and have internal linkage apart from one table of functions, so
-# that no inline function compiled for a newer processor can replace its baseline copy at link time.
+# that no inline function compiled for a newer processor can replace its baseline copy at link time. native/core/isa.h has the
+# same instruction sets; where the two differ, nothing links.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   set(MANYSCALE_ISAS neon)
 else()
@@ -21,6 +22,5 @@ function(manyscale_add_kernels target operation)
     target_compile_options(${name} PRIVATE -O3 ${MANYSCALE_FLAGS_${isa}})
     manyscale_warnings(${name})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${name}>)
-    target_compile_definitions(${target} PRIVATE MANYSCALE_HAS_${isa}=1)
   endforeach()
 endfunction()

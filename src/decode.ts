@@ -1,193 +1,67 @@
-// From encoded bytes to pixels, with sharp. Only the listed formats are decoded, decided by the bytes before a decoder
-// sees them and by sharp's own reading of the header. None of sharp's process-wide settings is touched.
+// From an opened image to pixels, and how much memory that takes.
 
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { Sharp, SharpOptions } from 'sharp';
-import { type ErrorCode, ManyscaleError } from './errors.js';
-import type { ImageSource } from './image.js';
-import type { NativeImage } from './native/addon.js';
+import type { EncodedImage } from './encoded.js';
+import { damaged, reason, unsupported } from './image-errors.js';
+import type { NativeImage, NativeSize } from './native/addon.js';
 
-export interface DecodeOptions {
-  maxPixels: number;
-  colorProfile: 'ignore' | 'convert';
+/** How an image will be decoded. */
+export interface Decoding extends NativeSize {
+  /** Largest memory during it, in bytes, with the encoded image and the pixels. */
+  peak: number;
+  /** Decode at about this size, which height and width are then. */
+  reduced: boolean;
 }
-
-const FORMATS = 'JPEG, PNG, WebP, AVIF, TIFF or GIF';
-
-/** sharp's names of the formats, by how a file starts. */
-const SIGNATURES: readonly { format: string; bytes: string }[] = [
-  { format: 'jpeg', bytes: '\xff\xd8\xff' },
-  { format: 'png', bytes: '\x89PNG\r\n\x1a\n' },
-  { format: 'gif', bytes: 'GIF87a' },
-  { format: 'gif', bytes: 'GIF89a' },
-  { format: 'tiff', bytes: 'II*\0' },
-  { format: 'tiff', bytes: 'MM\0*' },
-  { format: 'tiff', bytes: 'II+\0' },
-  { format: 'tiff', bytes: 'MM\0+' },
-];
-
-/** An image that has to be decoded, and that nobody else changes. */
-export type OwnSource = Extract<ImageSource, { kind: 'bytes' | 'file' }>;
 
 /**
- * The source with bytes of its own. The caller's are copied before the call returns: decoding begins later and on another
- * thread, and they may be gone then. A Blob is read, however long that takes; a file is left to decodeImage, so that many
- * images take no memory before their turn.
+ * Bytes per pixel that a decoder holds beside the pixels that it gives, where it does not work line by line. Measured as
+ * the growth of a process's largest memory with sharp 0.35 (libvips 8.17) on an image of 24 megapixels.
  */
-export async function ownSource(source: Exclude<ImageSource, { kind: 'pixels' }>): Promise<OwnSource> {
-  switch (source.kind) {
-    case 'bytes':
-      return { kind: 'bytes', bytes: new Uint8Array(source.bytes) };
-    case 'blob':
-      return { kind: 'bytes', bytes: await readBlob(source.blob) };
-    case 'file':
-      return source;
-  }
+const FRAME_BYTES: Readonly<Record<string, number>> = { webp: 8, heif: 16, gif: 5 };
+
+/**
+ * libjpeg decodes at 1/8, 1/4 and 1/2 for a small part of the time. sharp uses that only where some resizing remains for
+ * itself, and so the largest sizes that are had this way are 1/9, 1/5 and 1/3.
+ */
+const REDUCTIONS = [9, 5, 3] as const;
+
+/** `isEnough`: whether an image of this size may stand for the whole one; absent: the whole one is wanted. */
+export function planDecoding(image: EncodedImage, isEnough?: (size: NativeSize) => boolean): Decoding {
+  const { height, width, header } = image;
+  const reduced =
+    isEnough && header.format === 'jpeg'
+      ? REDUCTIONS.map((by) => ({ height: Math.floor(height / by), width: Math.floor(width / by) })).find(isEnough)
+      : undefined;
+  const size = reduced ?? { height, width };
+  const samples = header.channels * (header.depth === 'ushort' ? 2 : 1);
+  const pixels = size.height * size.width;
+  let peak = image.bytes.length + pixels * (header.hasAlpha ? 4 : 3) + height * width * frameBytes(image, samples);
+  // Turning needs the whole image before its first row; mirroring left to right (2) does not.
+  if ((header.orientation ?? 1) > 2) peak += pixels * samples;
+  return { ...size, peak, reduced: reduced !== undefined };
 }
 
-/** Pixels of a source; they are new memory that only the caller knows. */
-export async function decodeImage(source: OwnSource, options: DecodeOptions): Promise<NativeImage> {
-  if (source.kind === 'bytes') return decodeBytes(source.bytes, 'the image', options);
-  return decodeBytes(await readImageFile(source.path), `the image '${source.path}'`, options);
+function frameBytes({ header }: EncodedImage, samples: number): number {
+  const { format, isProgressive, chromaSubsampling } = header;
+  if (isProgressive && format === 'jpeg') {
+    // All coefficients, 16 bits each; of subsampled colours at most half as many.
+    return 2 * (chromaSubsampling === '4:4:4' || samples !== 3 ? samples : 2);
+  }
+  if (isProgressive && format === 'png') return samples;
+  return FRAME_BYTES[format] ?? 0;
 }
 
-async function readImageFile(path: string): Promise<Uint8Array> {
-  const what = 'a readable image file';
-  try {
-    // A pipe or a device may never end, and opening a pipe may wait for its writer.
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      if ((await file.stat()).isFile()) return await file.readFile();
-    } finally {
-      await file.close();
-    }
-  } catch (cause) {
-    throw failure('ERR_IMAGE_READ', what, 'the image', `'${path}' (${reason(cause)})`, 'check the path', cause);
-  }
-  throw failure('ERR_IMAGE_READ', what, 'the image', `'${path}', which is not a file`, 'read it and give its bytes');
-}
-
-async function readBlob(blob: Blob): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await blob.arrayBuffer());
-  } catch (cause) {
-    const received = `one that fails (${reason(cause)})`;
-    throw failure('ERR_IMAGE_READ', 'a readable Blob', 'the image', received, 'check where it is from', cause);
-  }
-}
-
-/** sharp's name of the format that the first bytes announce. */
-function sniff(bytes: Uint8Array): string | undefined {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 4096)).toString('latin1');
-  const known = SIGNATURES.find((signature) => head.startsWith(signature.bytes));
-  if (known) return known.format;
-  if (head.startsWith('RIFF') && head.startsWith('WEBP', 8)) return 'webp';
-  // AVIF is one brand of the ISO container: the box 'ftyp' lists a major brand, a version and compatible brands.
-  if (head.startsWith('ftyp', 4)) {
-    const end = Math.min(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0), head.length);
-    for (let at = 8; at + 4 <= end; at += 4) if (at !== 12 && /^avi[fs]$/.test(head.slice(at, at + 4))) return 'heif';
-  }
-  return undefined;
-}
-
-/** `what`: the image, for messages. */
-async function decodeBytes(bytes: Uint8Array, what: string, options: DecodeOptions): Promise<NativeImage> {
-  if (bytes.length === 0) throw damaged(what, '0 bytes');
-  const format = sniff(bytes);
-  if (format === undefined) {
-    if (bytes.length < 12 && startsLikeAnImage(bytes)) throw damaged(what, `${bytes.length} bytes, the start of one`);
-    throw unsupported(what, `bytes that start with ${printable(bytes)}`);
-  }
-  const sharp = await loadSharp();
-  const settings: SharpOptions = {
-    failOn: 'error', // also truncated files, but not the harmless warnings that many cameras' files give
-    limitInputPixels: false, // checked below, with a message and a limit of our own
-    ignoreIcc: options.colorProfile === 'ignore',
-    autoOrient: true,
-  };
-  const image = sharp(bytes, settings);
-  await checkHeader(image, format, what, options.maxPixels);
+/** The pixels, upright, 8 bits, red, green, blue(, alpha); they are new memory that only the caller knows. */
+export async function decodeImage(image: EncodedImage, { height, width, reduced }: Decoding): Promise<NativeImage> {
+  const { what } = image;
   // Colours become sRGB and 16 bits 8; what is left is grey, RGB or RGBA.
-  const pixels = image.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  const { data, info } = await pixels.catch((cause: unknown) => {
+  const pipeline = image.sharp.toColourspace('srgb').raw({ depth: 'uchar' });
+  if (reduced) pipeline.resize({ height, width, fit: 'fill', fastShrinkOnLoad: true });
+  const { data, info } = await pipeline.toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
     throw damaged(what, `one that cannot be decoded (${reason(cause)})`, cause);
   });
-  const { width, height, channels } = info;
+  const { channels } = info;
   if (channels !== 1 && channels !== 3 && channels !== 4) {
     throw unsupported(what, `${channels} channels`, 'convert it to RGB');
   }
-  return { data, owned: true, batch: 1, channels, height, width, stride: 0 };
-}
-
-/** Format, sizes and sample type from the header, before any pixel is decoded. */
-async function checkHeader(image: Sharp, expected: string, what: string, maxPixels: number): Promise<void> {
-  const header = await image.metadata().catch((cause: unknown) => {
-    throw damaged(what, `one whose header cannot be read (${reason(cause)})`, cause);
-  });
-  const { format, compression, width, height, depth, channels } = header;
-  if (format !== expected || (format === 'heif' && compression !== 'av1')) {
-    throw unsupported(what, `${format}${compression ? ` (${compression})` : ''}`);
-  }
-  if (width * height > maxPixels) {
-    const limit = `at most ${maxPixels} pixels (maxPixels)`;
-    throw failure('ERR_IMAGE_TOO_LARGE', limit, what, `${width} x ${height}`, 'raise maxPixels if it is to be trusted');
-  }
-  if (depth !== 'uchar' && depth !== 'ushort') {
-    throw unsupported(what, `samples of type ${depth}`, 'convert them to 8 or 16 bit');
-  }
-  // CMYK with alpha is the most that is understood; more are measurements, not colours.
-  if (channels > 5) throw unsupported(what, `${channels} channels`, 'choose three of them');
-}
-
-function failure(
-  code: ErrorCode,
-  expected: string,
-  what: string,
-  received: string,
-  advice: string,
-  cause?: unknown,
-): ManyscaleError {
-  const message = `Expected ${expected} for ${what} but received ${received}; ${advice}`;
-  return new ManyscaleError(code, message, cause === undefined ? undefined : { cause });
-}
-
-function damaged(what: string, received: string, cause?: unknown): ManyscaleError {
-  const advice = 'the file is empty, cut off or damaged';
-  return failure('ERR_IMAGE_DECODE', `a whole ${FORMATS} image`, what, received, advice, cause);
-}
-
-function unsupported(what: string, received: string, advice = 'convert it to one of these'): ManyscaleError {
-  return failure('ERR_IMAGE_UNSUPPORTED', `a ${FORMATS} image`, what, received, advice);
-}
-
-/** Whether a few bytes are the start of a supported format that was cut off. */
-function startsLikeAnImage(bytes: Uint8Array): boolean {
-  const head = Buffer.from(bytes).toString('latin1');
-  return 'RIFF'.startsWith(head.slice(0, 4)) || SIGNATURES.some((signature) => signature.bytes.startsWith(head));
-}
-
-function printable(bytes: Uint8Array): string {
-  const head = Buffer.from(bytes.subarray(0, 12));
-  return /^[\x20-\x7e]*$/.test(head.toString('latin1')) ? `'${head.toString('latin1')}'` : head.toString('hex');
-}
-
-/** The first line of what a decoder says. */
-function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
-}
-
-let loading: Promise<typeof import('sharp')> | undefined;
-
-/** sharp, loaded at the first image: pixels and tensors never need it. */
-async function loadSharp(): Promise<typeof import('sharp').default> {
-  loading ??= import('sharp');
-  try {
-    return (await loading).default;
-  } catch (cause) {
-    loading = undefined; // it may have been installed by the next call
-    const received = `an error while loading it (${reason(cause)})`;
-    const advice = 'run npm install sharp, or give pixels (RawImage)';
-    throw failure('ERR_IMAGE_UNSUPPORTED', 'the package sharp', 'decoding images', received, advice, cause);
-  }
+  return { data, owned: true, batch: 1, channels, height: info.height, width: info.width, stride: 0 };
 }

@@ -1,38 +1,43 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
-import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
 import { abortable } from './abort.js';
-import { decodeImage, ownSource } from './decode.js';
+import { copyBytes } from './copy.js';
+import { type Decoding, decodeImage, planDecoding } from './decode.js';
+import { openImage, ownSource } from './encoded.js';
 import { invalid, ManyscaleError } from './errors.js';
 import { Features } from './features.js';
-import { type ImageInput, recogniseImage } from './image.js';
+import { centredCrop, type Geometry, geometryFor, isTwiceAsLarge, type ModelFacts } from './geometry.js';
+import { type ImageInput, type ImageSource, recogniseImage } from './image.js';
+import { ImageRun } from './image-run.js';
 import { describeModel, type ExtractorInfo } from './info.js';
-import {
-  candidateOutputs,
-  chooseInput,
-  chooseOutput,
-  choosePreprocess,
-  type ModelInput,
-  type ModelOutput,
-  singleTile,
-} from './model.js';
+import { type ExtractResult, extractEach } from './many.js';
+import { candidateOutputs, chooseInput, chooseOutput, choosePreprocess } from './model.js';
+import { checkModelSource } from './model-source.js';
 import type {
-  NativeCrop,
   NativeImage,
   NativeModelConfiguration,
-  NativePlan,
   NativePreprocess,
   NativeSession,
-  NativeSize,
+  NativeStats,
 } from './native/addon.js';
-import { configureSession, loadSession, probeSession, runExtract } from './native/calls.js';
+import {
+  configureSession,
+  disposedMeanwhile,
+  loadSession,
+  probeSession,
+  readStats,
+  reserve,
+  shrinkSession,
+  startExtract,
+  tryReserve,
+} from './native/calls.js';
 import {
   type CheckedExtractorOptions,
-  type CheckedScaleOptions,
+  checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
+  type ExtractManyOptions,
   type ExtractOptions,
   type ExtractorOptions,
   fillPreprocess,
@@ -40,11 +45,11 @@ import {
   mergeScaleOptions,
   size,
 } from './options.js';
-import { type Plan, planFor, type Size, sealPlan } from './plan.js';
-import { refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
+import { type Plan, type Size, sealPlan } from './plan.js';
 import { findRuntime } from './runtime.js';
-import { Slots } from './slots.js';
-import { isDetached, isUnstable, Tensor } from './tensor.js';
+import { decodingPlaces, Slots } from './slots.js';
+import { type ExtractorStats, Recorder } from './stats.js';
+import { Tensor } from './tensor.js';
 
 /** An Extractor's plan: the geometry, and the shape of the features that it leads to. */
 export interface ExtractorPlan extends Plan {
@@ -60,49 +65,39 @@ export interface ExtractorPlan extends Plan {
   readonly dims: readonly number[];
 }
 
-/** One image of extractMany. */
-export type ExtractResult = { index: number; features: Features } | { index: number; error: ManyscaleError };
-
-export interface ExtractManyOptions {
-  ordered?: boolean;
-  signal?: AbortSignal;
-}
-
 interface Loaded {
   session: NativeSession;
   options: CheckedExtractorOptions;
-  input: ModelInput;
-  output: ModelOutput;
+  facts: ModelFacts;
   preprocess: NativePreprocess;
   info: ExtractorInfo;
 }
 
-/** What scale options lead to with this model, for images of any size. */
-interface Geometry {
-  /** Of an image of one tile's size; the scales are the same for every image. */
-  plan: NativePlan;
-  shape: TileShape;
-  /** Of a tile. The features have them too unless they are a feature map, which has no place for them. */
-  numPrefixTokens: number;
-  outputShape: Layout;
-  grid: Size;
-  channels: [from: number, to: number][];
-  dims: number[];
+/** What one call asks for. */
+interface Job {
+  geometry: Geometry;
+  fit: 'stretch' | 'crop';
 }
 
-/**
- * Images that are being decoded or hold decoded pixels, of all Extractors: enough that the processors always have work,
- * few enough that a burst of images takes the memory of a handful and that the decoder's threads do not crowd out the
- * JavaScript thread.
- */
-const decodedImages = new Slots(availableParallelism());
+type Run = ImageRun<Features>;
+
+/** Milliseconds without an image after which memory that is kept for the next one is given back. */
+const IDLE = 2000;
 
 export class Extractor implements AsyncDisposable {
   /** What was loaded: the model, the runtime and the device, the preprocessing in force, and where each fact is from. */
   readonly info: ExtractorInfo;
 
   readonly #loaded: Loaded;
+  readonly #runs = new Set<Run>();
+  readonly #recorder = new Recorder();
+  /** Image files that are read, or were and wait for a ticket: few, so that those that wait take little memory. */
+  readonly #openings = new Slots(availableParallelism());
+  /** Aborts at disposal. */
+  readonly #ending = new AbortController();
   #disposal: Promise<void> | undefined;
+  #lastStats: NativeStats | undefined;
+  #idle: NodeJS.Timeout | undefined;
 
   private constructor(loaded: Loaded) {
     if (loaded === undefined) {
@@ -114,18 +109,22 @@ export class Extractor implements AsyncDisposable {
   }
 
   /**
-   * Loads an ONNX model of images, from a path or from its bytes (copied), and finds out how it wants its tiles.
+   * Loads an ONNX model of images, from a path or from its bytes (copied), and finds out how it wants its tiles. A few
+   * tiles of noise are run, so that the first image is not slow.
    * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_RUNTIME_UNAVAILABLE (no ONNX Runtime: the message has the command
    * that installs it), ERR_MODEL_LOAD, ERR_MODEL_SHAPE (not a model of images, or none of its outputs has places),
    * ERR_MODEL_RUN, ERR_DEVICE_UNAVAILABLE, ERR_PLAN_TOO_LARGE, ERR_OUT_OF_MEMORY. The signal's reason when it aborts.
    */
   static async load(model: string | Uint8Array, options?: ExtractorOptions): Promise<Extractor> {
     const checked = checkExtractorOptions(options);
-    const { signal } = checked;
+    const { signal, threads, maxBatch, maxDelay, deterministic, maxBytes } = checked;
     signal?.throwIfAborted();
-    const source = await checkModelSource(model);
+    const source = await abortable(checkModelSource(model), signal);
     const runtime = findRuntime(checked.runtimeLibrary);
-    const session = await loadSession({ runtime: runtime.path, model: source, threads: checked.threads }, signal);
+    const session = await loadSession(
+      { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes },
+      signal,
+    );
     try {
       const input = chooseInput(session.inputs, checked.tileSize);
       const configuration: NativeModelConfiguration = {
@@ -133,12 +132,11 @@ export class Extractor implements AsyncDisposable {
         output: 0,
         tile: input.tile,
         fixedBatch: input.fixedBatch,
-        maxBatch: checked.maxBatch,
       };
       const candidates = candidateOutputs(session.outputs, checked.output);
       const probes = await probeSession(session, configuration, candidates, signal);
       const probed = probes.map(({ dims }) => dims);
-      const { scale, patchSize } = checked;
+      const { scale, patchSize, dtype } = checked;
       const output = chooseOutput(session.outputs, candidates, probed, input, {
         named: checked.output !== undefined,
         ...(scale.numPrefixTokens !== undefined && { numPrefixTokens: scale.numPrefixTokens }),
@@ -146,10 +144,14 @@ export class Extractor implements AsyncDisposable {
       });
       const { preprocess, sources } = choosePreprocess(checked.preprocess, session.metadata);
       const filled = fillPreprocess(preprocess, 'uint8', checked.background);
-      configureSession(session, { ...configuration, output: output.index });
+      const facts: ModelFacts = { input, output, dtype, ...(patchSize !== undefined && { patchSize }) };
+      geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
+      const dims = output.dims.slice(1);
+      const batching = await configureSession(session, { ...configuration, output: output.index }, dims, signal);
       const info = describeModel({
-        model: source,
+        model: source.model,
         session,
+        batching,
         runtime,
         options: checked,
         input,
@@ -157,9 +159,7 @@ export class Extractor implements AsyncDisposable {
         preprocess,
         sources,
       });
-      const extractor = new Extractor({ session, options: checked, input, output, preprocess: filled, info });
-      extractor.#geometry(scale); // options that cannot work with this model are refused now, not with the first image
-      return extractor;
+      return new Extractor({ session, options: checked, facts, preprocess: filled, info });
     } catch (error) {
       void session.dispose().catch(() => {});
       throw error;
@@ -167,43 +167,223 @@ export class Extractor implements AsyncDisposable {
   }
 
   /**
-   * Multi-scale features of one image. Pixels and encoded bytes are copied before the call returns.
+   * Multi-scale features of one image. Pixels and encoded bytes are copied before the call returns. Beyond the limit on
+   * memory in flight (maxBytes) it waits.
    * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_IMAGE_READ, ERR_IMAGE_DECODE, ERR_IMAGE_UNSUPPORTED,
    * ERR_IMAGE_TOO_LARGE, ERR_PLAN_TOO_LARGE, ERR_MODEL_SHAPE, ERR_MODEL_RUN, ERR_OUT_OF_MEMORY, ERR_DISPOSED. The
    * signal's reason when it aborts.
    */
   async extract(image: ImageInput, options?: ExtractOptions): Promise<Features> {
-    const started = performance.now();
     const { scale, fit = this.#loaded.options.fit, signal } = checkExtractOptions(options);
     this.#checkUsable();
     signal?.throwIfAborted();
-    const geometry = this.#geometry(mergeScaleOptions(this.#loaded.options.scale, scale));
-    const source = recogniseImage(image);
-    if (source.kind === 'pixels') return this.#run(source.image, geometry, fit, started, 0, signal);
-    const own = await abortable(ownSource(source), signal); // outside a slot: a Blob may never end
-    const work = async () => {
-      this.#checkUsable();
-      const decoding = performance.now();
-      const pixels = await decodeImage(own, this.#loaded.options);
-      signal?.throwIfAborted();
-      this.#checkUsable();
-      return this.#run(pixels, geometry, fit, started, performance.now() - decoding, signal);
-    };
-    return abortable(decodedImages.run(work, signal), signal);
+    const { facts, options: loaded } = this.#loaded;
+    const run = this.#start(image, { geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)), fit });
+    return abortable(run.result, signal, () => run.cancel(signal?.reason));
   }
 
-  async #run(
-    image: NativeImage,
-    geometry: Geometry,
-    fit: 'stretch' | 'crop',
+  /**
+   * Features of many images, each { index, features } or { index, error }: an image that fails does not end the rest. The
+   * next image is taken from `images` only when there is room for it in memory and the caller keeps up, so that the source
+   * may be endless; how many are worked on at once is chosen for the machine. Ending the loop early, an aborted signal and
+   * disposal cancel what is in flight and close the source; the latter two throw, the signal's reason or ERR_DISPOSED. What the
+   * source throws is thrown after the results of the images before it.
+   * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_PLAN_TOO_LARGE, ERR_DISPOSED; when it is first asked for a result.
+   */
+  async *extractMany(
+    images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    options?: ExtractManyOptions,
+  ): AsyncGenerator<ExtractResult, void, void> {
+    const { scale, fit = this.#loaded.options.fit, signal, ordered } = checkExtractManyOptions(options);
+    this.#checkUsable();
+    signal?.throwIfAborted();
+    const { facts, options: loaded } = this.#loaded;
+    const job = { geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)), fit };
+    yield* extractEach(images, {
+      ordered,
+      limit: this.#imagesAtOnce(job.geometry),
+      signals: signal ? [signal, this.#ending.signal] : [this.#ending.signal],
+      start: (image) => this.#start(image, job),
+    });
+  }
+
+  /** Enough for two full batches per worker while as many images as can be are decoded: the model never waits for images. */
+  #imagesAtOnce({ tiles }: Geometry): number {
+    const { workers, maxBatch } = this.info.batching;
+    return availableParallelism() + Math.ceil((2 * workers * maxBatch) / tiles) + 1;
+  }
+
+  /** What was done since the load and what goes on now. After disposal: as it was at its end. */
+  stats(): ExtractorStats {
+    return this.#recorder.snapshot(this.#lastStats ?? readStats(this.#loaded.session), this.info.batching.maxBatch);
+  }
+
+  /**
+   * The plan of an image of this size, decoded and turned upright, with the load's options. split() and pool() with it
+   * and `info.preprocess` do what extract() does.
+   * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_PLAN_TOO_LARGE, ERR_DISPOSED.
+   */
+  plan(imageSize: Size): ExtractorPlan {
+    this.#checkUsable();
+    const { options, facts } = this.#loaded;
+    const image = size(imageSize, 'the image');
+    const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometryFor(
+      facts,
+      options.scale,
+      image,
+    );
+    const grids = plan.scales.map(({ rows, columns }) => ({
+      height: rows * shape.grid.height,
+      width: columns * shape.grid.width,
+    }));
+    const crop = options.fit === 'crop' && { crop: centredCrop(image, facts.input.tile) };
+    return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });
+  }
+
+  /** Ends what runs or waits (those calls reject with ERR_DISPOSED at once) and frees the model. Later calls wait for the same end. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #dispose(): Promise<void> {
+    clearTimeout(this.#idle);
+    const { session } = this.#loaded;
+    const { tiles, batches, bytes } = readStats(session);
+    this.#lastStats = {
+      tiles: { queued: 0, running: 0, done: tiles.done },
+      batches,
+      bytes: { inFlight: 0, limit: bytes.limit, waiting: 0 },
+    };
+    const reason = disposedMeanwhile();
+    this.#ending.abort(reason);
+    for (const run of this.#runs) run.cancel(reason);
+    return session.dispose();
+  }
+
+  #checkUsable(): void {
+    if (this.#disposal)
+      throw new ManyscaleError(
+        'ERR_DISPOSED',
+        'Expected an Extractor in use but received one that was disposed; load another',
+      );
+  }
+
+  /** Begins now, on this stack: what the caller may change afterwards has been copied when this returns. */
+  #start(image: unknown, job: Job): Run {
+    const recorder = this.#recorder;
+    recorder.started();
+    const run: Run = new ImageRun(
+      (self) => this.#work(self, image, job),
+      () => recorder.admitted(),
+    );
+    this.#runs.add(run);
+    const end = (how: 'done' | 'failed') => {
+      recorder.ended(run.signal.aborted ? 'cancelled' : how, run.wasAdmitted);
+      this.#runs.delete(run);
+      if (this.#runs.size === 0) this.#restOnceIdle();
+    };
+    run.result.then(
+      () => end('done'),
+      () => end('failed'),
+    );
+    return run;
+  }
+
+  async #work(run: Run, image: unknown, job: Job): Promise<Features> {
+    const started = performance.now();
+    const source = recogniseImage(image);
+    return source.kind === 'pixels'
+      ? this.#workOnPixels(run, source.image, job, started)
+      : this.#workOnEncoded(run, source, job, started);
+  }
+
+  async #workOnPixels(run: Run, given: NativeImage, job: Job, started: number): Promise<Features> {
+    const { session } = this.#loaded;
+    const bytes = given.data.byteLength + job.geometry.featureBytes;
+    const ticket = tryReserve(session, bytes);
+    let image = given;
+    if (ticket) run.admit(ticket);
+    else {
+      // The caller may change its buffer once the call has returned.
+      if (!given.owned) image = { ...given, data: copyBytes(given.data as Uint8Array), owned: true };
+      run.admit(await reserve(session, bytes, run.signal));
+    }
+    const wait = ticket ? 0 : performance.now() - started;
+    return this.#extract(run, image, job, { started, wait, decode: 0 });
+  }
+
+  async #workOnEncoded(
+    run: Run,
+    source: Exclude<ImageSource, { kind: 'pixels' }>,
+    job: Job,
     started: number,
-    decode: number,
-    signal: AbortSignal | undefined,
   ): Promise<Features> {
-    const { session, input, output, preprocess } = this.#loaded;
+    const { signal } = run;
+    const own = await abortable(ownSource(source), signal); // before any place is taken: a Blob may never end
+    const asked = performance.now();
+    let decode = 0;
+    const timed = async <T>(work: Promise<T>): Promise<T> => {
+      const begin = performance.now();
+      try {
+        return await work;
+      } finally {
+        decode += performance.now() - begin;
+      }
+    };
+    const open = async () => {
+      const image = await timed(openImage(own, this.#loaded.options));
+      const decoding = this.#planDecoding(image, job);
+      await this.#admit(run, decoding.peak + job.geometry.featureBytes, image.what);
+      return { image, decoding };
+    };
+    const opened = await abortable(this.#openings.run(open, signal), signal);
+    const pixels = await abortable(
+      decodingPlaces.run(() => run.use(timed(decodeImage(opened.image, opened.decoding))), signal),
+      signal,
+    );
+    return this.#extract(run, pixels, job, { started, wait: performance.now() - asked - decode, decode });
+  }
+
+  #planDecoding(image: Parameters<typeof planDecoding>[0], { geometry, fit }: Job): Decoding {
+    const { options, facts } = this.#loaded;
+    if (!options.fastDecode) return planDecoding(image);
+    return planDecoding(image, (smaller) =>
+      isTwiceAsLarge(geometry, fit === 'crop' ? centredCrop(smaller, facts.input.tile) : smaller),
+    );
+  }
+
+  async #admit(run: Run, bytes: number, what: string): Promise<void> {
+    const { session } = this.#loaded;
+    try {
+      run.admit(tryReserve(session, bytes) ?? (await reserve(session, bytes, run.signal)));
+    } catch (error) {
+      if (!(error instanceof ManyscaleError) || error.code !== 'ERR_IMAGE_TOO_LARGE') throw error;
+      throw new ManyscaleError(
+        error.code,
+        error.message.replace('an image in work', () => what),
+        { cause: error.cause },
+      );
+    }
+  }
+
+  /** From pixels to features. The run has its ticket. */
+  async #extract(
+    run: Run,
+    image: NativeImage,
+    { geometry, fit }: Job,
+    { started, wait, decode }: { started: number; wait: number; decode: number },
+  ): Promise<Features> {
+    const { session, facts, preprocess } = this.#loaded;
     const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometry;
+    const { input, output, dtype } = facts;
+    run.signal.throwIfAborted();
     const crop = fit === 'crop' ? centredCrop(image, input.tile) : undefined;
-    const { data, timings } = await runExtract(
+    const { result, ended } = startExtract(
       session,
       {
         image,
@@ -215,11 +395,18 @@ export class Extractor implements AsyncDisposable {
         numPrefixTokens,
         grid: shape.grid,
         channels: shape.channels,
+        dtype,
       },
-      signal,
+      run.signal,
     );
-    return new Features({
-      tensor: new Tensor('float32', data, dims),
+    run.useNative(ended);
+    const { data, timings } = await result;
+    const { queue, split, model, pool } = timings;
+    const features = new Features({
+      tensor:
+        dtype === 'float16'
+          ? new Tensor(dtype, data as Uint16Array, dims)
+          : new Tensor(dtype, data as Float32Array, dims),
       grid,
       numPrefixTokens: outputShape === 'bnc' ? numPrefixTokens : 0,
       scales: plan.scales.map(({ height, width, rows, columns }, index) => ({
@@ -229,139 +416,20 @@ export class Extractor implements AsyncDisposable {
         columns,
         channels: channels[index] ?? [0, 0],
       })),
-      timings: {
-        decode,
-        queue: timings.queue,
-        split: timings.split,
-        model: timings.model,
-        pool: timings.pool,
-        total: performance.now() - started,
-      },
+      timings: { wait, decode, queue, split, model, pool, total: performance.now() - started },
     });
+    this.#recorder.timed(features.timings, decode > 0);
+    return features;
   }
 
-  /** Not available in this version: call extract() for each image. The first result is the refusal. */
-  // biome-ignore lint/correctness/useYield: it ends before it could
-  async *extractMany(
-    _images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-    _options?: ExtractManyOptions,
-  ): AsyncGenerator<ExtractResult> {
-    throw notYet('extractMany', 'calls of extract(), which may run side by side,', 'many images');
-  }
-
-  /** Not available in this version: every result has its own timings. */
-  stats(): Record<string, number> {
-    throw notYet('stats', "each result's timings", 'measurements');
-  }
-
-  /**
-   * The plan of an image of this size, decoded and turned upright, with the load's options. split() and pool() with it
-   * and `info.preprocess` do what extract() does.
-   * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_PLAN_TOO_LARGE, ERR_DISPOSED.
-   */
-  plan(imageSize: Size): ExtractorPlan {
-    this.#checkUsable();
-    const { options, input } = this.#loaded;
-    const image = size(imageSize, 'the image');
-    const { plan, shape, ...more } = this.#geometry(options.scale, image);
-    const grids = plan.scales.map(({ rows, columns }) => ({
-      height: rows * shape.grid.height,
-      width: columns * shape.grid.width,
-    }));
-    return sealPlan(plan, { ...(options.fit === 'crop' && { crop: centredCrop(image, input.tile) }), ...more, grids });
-  }
-
-  /** Ends what runs (those calls reject with ERR_DISPOSED) and frees the model. Later calls wait for the same end. */
-  dispose(): Promise<void> {
-    this.#disposal ??= this.#loaded.session.dispose();
-    return this.#disposal;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.dispose();
-  }
-
-  #checkUsable(): void {
-    if (this.#disposal)
-      throw new ManyscaleError(
-        'ERR_DISPOSED',
-        'Expected an Extractor in use but received one that was disposed; load another',
-      );
-  }
-
-  #geometry(scale: CheckedScaleOptions, image: NativeSize = this.#loaded.input.tile): Geometry {
-    const { input, output, options } = this.#loaded;
-    const { tile } = input;
-    const { maxSplitSize, numPrefixTokens = output.numPrefixTokens, outputShape = output.layout } = scale;
-    if (maxSplitSize && (maxSplitSize.height !== tile.height || maxSplitSize.width !== tile.width)) {
-      throw invalid(
-        `the model's tile size (${tile.height} x ${tile.width})`,
-        'maxSplitSize',
-        [maxSplitSize.height, maxSplitSize.width],
-        'leave it out: an Extractor cuts tiles of that size',
-      );
+  /** Never keeps the process alive. */
+  #restOnceIdle(): void {
+    if (this.#disposal) return;
+    if (this.#idle) this.#idle.refresh();
+    else {
+      this.#idle = setTimeout(() => {
+        if (this.#runs.size === 0 && !this.#disposal) void shrinkSession(this.#loaded.session);
+      }, IDLE).unref();
     }
-    refusePrefixOfMaps(numPrefixTokens, output.layout);
-    const plan = planFor(image, scale, { base: tile, tile });
-    const shape =
-      numPrefixTokens === output.numPrefixTokens
-        ? { grid: output.grid, channels: output.channels }
-        : tileShape(output.dims, singleTile(tile), output.layout, numPrefixTokens, options.patchSize);
-    const { rows = 0, columns = 0 } = plan.scales[plan.outputIndex] ?? {};
-    const grid = { height: rows * shape.grid.height, width: columns * shape.grid.width };
-    const total = shape.channels * plan.scales.length;
-    return {
-      plan,
-      shape,
-      numPrefixTokens,
-      outputShape,
-      grid,
-      channels: plan.scales.map((_, index) => [index * shape.channels, (index + 1) * shape.channels]),
-      dims:
-        outputShape === 'bnc' ? [numPrefixTokens + grid.height * grid.width, total] : [total, grid.height, grid.width],
-    };
   }
-}
-
-/** The largest rectangle of the tile's aspect ratio, in the middle of the image. */
-function centredCrop(image: NativeSize, tile: NativeSize): NativeCrop {
-  const isWide = image.width * tile.height > image.height * tile.width;
-  const height = isWide ? image.height : Math.max(1, Math.floor((image.width * tile.height) / tile.width));
-  const width = isWide ? Math.max(1, Math.floor((image.height * tile.width) / tile.height)) : image.width;
-  return { top: Math.floor((image.height - height) / 2), left: Math.floor((image.width - width) / 2), height, width };
-}
-
-async function checkModelSource(model: unknown): Promise<string | Uint8Array> {
-  if (typeof model === 'string' && model !== '') return checkModelPath(model);
-  if (!ArrayBuffer.isView(model) || (model as Uint8Array)[Symbol.toStringTag] !== 'Uint8Array') {
-    throw invalid('the path of an ONNX file or its bytes (Uint8Array)', 'model', model);
-  }
-  const bytes = model as Uint8Array;
-  if (isDetached(bytes)) throw invalid('bytes', 'model', bytes, 'the buffer was transferred away');
-  if (bytes.length === 0)
-    throw new ManyscaleError('ERR_MODEL_LOAD', 'Expected the bytes of an ONNX file for model but received 0 bytes');
-  return isUnstable(bytes) ? new Uint8Array(bytes) : bytes;
-}
-
-/** Absolute path of a file that is there and not empty: the runtime's own messages for the others name its source files. */
-async function checkModelPath(path: string): Promise<string> {
-  const refuse = (received: string, cause?: unknown) =>
-    new ManyscaleError(
-      'ERR_MODEL_LOAD',
-      `Expected the path of an ONNX file for model but received '${path}'${received}; check the path`,
-      { cause },
-    );
-  const file = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw refuse(`, which cannot be read (${cause.code})`, cause);
-  });
-  if (!file.isFile()) throw refuse(', which is not a file');
-  if (file.size === 0) throw refuse(', which is empty');
-  return resolve(path);
-}
-
-function notYet(what: string, instead: string, purpose: string): ManyscaleError {
-  return new ManyscaleError(
-    'ERR_INVALID_ARGUMENT',
-    `Expected ${instead} for ${purpose} but received a call of ${what}; it is not available in this version of manyscale`,
-  );
 }

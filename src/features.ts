@@ -1,6 +1,7 @@
 // The result of an extraction.
 
 import { invalid, ManyscaleError } from './errors.js';
+import { toFloat32 } from './float16.js';
 import type { Size } from './plan.js';
 import type { Tensor } from './tensor.js';
 
@@ -16,8 +17,11 @@ export interface FeatureScale {
   readonly channels: [from: number, to: number];
 }
 
-/** Milliseconds. split and model are summed over threads; queue and total are by the clock. */
+/** Milliseconds. split and model are summed over threads; the others are by the clock. */
 export interface Timings {
+  /** For room in memory (a ticket) and for a place to decode in. */
+  readonly wait: number;
+  /** Reading a file, its header and its pixels; 0 where the image came as pixels. */
   readonly decode: number;
   readonly queue: number;
   readonly split: number;
@@ -36,7 +40,7 @@ export interface FeaturesInit {
 
 /** Multi-scale features of one image. The tensor's memory is the caller's own. */
 export class Features {
-  /** float32 [prefix + gridH * gridW, C_total] or [C_total, gridH, gridW]; C_total joins the scales' channels. */
+  /** float32 or float16 [prefix + gridH * gridW, C_total] or [C_total, gridH, gridW]; C_total joins the scales' channels. */
   readonly tensor: Tensor;
   /** Cells. */
   readonly grid: Size;
@@ -60,7 +64,7 @@ export class Features {
   vector(how: 'mean' | 'cls' = 'mean'): Float32Array {
     if (how !== 'mean' && how !== 'cls') throw invalid("'mean' or 'cls'", 'vector', how);
     const { dims } = this.tensor;
-    const data = this.tensor.data as Float32Array;
+    const { data } = this.tensor as { data: Float32Array | Uint16Array };
     const isMap = dims.length === 3;
     const channels = (isMap ? dims[0] : dims[1]) ?? 0;
     const cells = this.grid.height * this.grid.width;
@@ -72,18 +76,19 @@ export class Features {
     }
     if (how === 'cls') {
       if (this.numPrefixTokens === 0) throw invalid("'mean'", 'vector', how, 'these features have no prefix tokens');
-      return data.slice(0, channels);
+      return toFloat32(data.slice(0, channels));
     }
+    const values = toFloat32(data);
     const sums = new Float64Array(channels);
     if (isMap) {
       for (let c = 0; c < channels; c++) {
         let sum = 0;
-        for (let i = c * cells; i < (c + 1) * cells; i++) sum += data[i] as number;
+        for (let i = c * cells; i < (c + 1) * cells; i++) sum += values[i] as number;
         sums[c] = sum;
       }
     } else {
-      for (let i = this.numPrefixTokens * channels, c = 0; i < data.length; i++) {
-        sums[c] = (sums[c] as number) + (data[i] as number);
+      for (let i = this.numPrefixTokens * channels, c = 0; i < values.length; i++) {
+        sums[c] = (sums[c] as number) + (values[i] as number);
         if (++c === channels) c = 0;
       }
     }

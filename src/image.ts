@@ -1,6 +1,7 @@
 // What an image may be, and which of those a value is. Nothing is read or decoded here.
 
 import { fileURLToPath } from 'node:url';
+import { copyBytes } from './copy.js';
 import { invalid } from './errors.js';
 import type { NativeImage } from './native/addon.js';
 import { integer } from './options.js';
@@ -141,7 +142,7 @@ function checkPixels(value: Partial<RawImage>): NativeImage {
     throw invalid(expected, 'data of the image', bytes);
   }
   const unstable = isUnstable(bytes);
-  return { data: unstable ? new Uint8Array(bytes) : bytes, owned: unstable, batch: 1, channels, height, width, stride };
+  return { data: unstable ? copyBytes(bytes) : bytes, owned: unstable, batch: 1, channels, height, width, stride };
 }
 
 /** Uint8Array (Buffer too) or Uint8ClampedArray of any realm. */

@@ -2,14 +2,17 @@
 
 export { defaultModel } from './default-model.js';
 export { type ErrorCode, ManyscaleError } from './errors.js';
-export { type ExtractManyOptions, Extractor, type ExtractorPlan, type ExtractResult } from './extractor.js';
+export { Extractor, type ExtractorPlan } from './extractor.js';
 export type { FeatureScale, Features, Timings } from './features.js';
+export type { Latency } from './histogram.js';
 export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './image.js';
 export type { ExtractorInfo, ValueInfo } from './info.js';
+export type { ExtractResult } from './many.js';
 export { type ModelFunction, multiscaleForward } from './multiscale.js';
 export type {
   ChannelOrder,
   Device,
+  ExtractManyOptions,
   ExtractOptions,
   ExtractorOptions,
   Fit,
@@ -25,5 +28,6 @@ export type {
 export { type Crop, type Plan, type PlanScale, plan, type Size } from './plan.js';
 export { pool } from './pool.js';
 export { split } from './split.js';
+export type { ExtractorStats, Stage } from './stats.js';
 export { Tensor, type TensorLike } from './tensor.js';
 export { version } from './version.js';

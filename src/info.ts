@@ -2,7 +2,7 @@
 
 import { deepFreeze } from './freeze.js';
 import type { ModelInput, ModelOutput, PreprocessSources, Source } from './model.js';
-import type { NativeSession, NativeValueInfo } from './native/addon.js';
+import type { NativeBatching, NativeSession, NativeValueInfo } from './native/addon.js';
 import { type CheckedExtractorOptions, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
 import type { Size } from './plan.js';
 import type { RuntimeLocation } from './runtime.js';
@@ -56,6 +56,20 @@ export interface ExtractorInfo {
     readonly channels: number;
     readonly numPrefixTokens: number;
   };
+  /**
+   * Whether an image's features are the same, bit by bit, alone and beside others: a tile's were, in every batch that was
+   * tried at load. Some models' are not (a product with one row may be summed in another order, dynamic int8 takes one
+   * range per batch); the option `deterministic` makes theirs too.
+   */
+  readonly batchInvariant: boolean;
+  readonly batching: {
+    /** Tiles in one run of the model, at most. */
+    readonly maxBatch: number;
+    /** Every batch has exactly that many rows, filled up with empty tiles: the model or `deterministic` demands it. */
+    readonly fixed: boolean;
+    /** Batches that may run at once. */
+    readonly workers: number;
+  };
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   /** In force. */
@@ -72,6 +86,7 @@ export interface ExtractorInfo {
 export interface Description {
   model: string | Uint8Array;
   session: NativeSession;
+  batching: NativeBatching;
   runtime: RuntimeLocation;
   options: CheckedExtractorOptions;
   input: ModelInput;
@@ -84,6 +99,7 @@ export interface Description {
 export function describeModel({
   model,
   session,
+  batching,
   runtime,
   options,
   input,
@@ -122,6 +138,8 @@ export function describeModel({
       channels: output.channels,
       numPrefixTokens: output.numPrefixTokens,
     },
+    batchInvariant: batching.invariant,
+    batching: { maxBatch: batching.size, fixed: batching.fixed, workers: batching.workers },
     inputs: session.inputs.map(valueInfo),
     outputs: session.outputs.map(valueInfo),
     preprocess,

@@ -4,6 +4,7 @@
 import { checkSignal } from './abort.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { NativePlanOptions, NativePreprocess, NativeSize } from './native/addon.js';
+import { refuseMisspelt } from './option-names.js';
 
 /** Layout of tile features and of the result: tokens [n, tokens, channels] or a feature map [n, channels, height, width]. */
 export type Layout = 'bnc' | 'bchw';
@@ -86,6 +87,12 @@ export interface ExtractOptions extends ScaleOptions {
   signal?: AbortSignal;
 }
 
+/** What extractMany() takes; the same for every image. */
+export interface ExtractManyOptions extends ExtractOptions {
+  /** Results in the images' order (default), or each as soon as it is there. */
+  ordered?: boolean;
+}
+
 export interface ExtractorOptions extends ScaleOptions {
   /** Name of the model output to use. Default: the first that has a place for every cell of a tile. */
   output?: string | readonly string[];
@@ -114,9 +121,21 @@ export interface ExtractorOptions extends ScaleOptions {
   threads?: number;
   /** Largest number of tiles in one model call. Default: chosen by the engine. */
   maxBatch?: number;
-  /** Not available in this version. */
+  /**
+   * Milliseconds that tiles may wait for others, so that batches are fuller where few images are in flight. Default: chosen by the
+   * engine, which does not wait on the CPU.
+   */
   maxDelay?: number;
-  /** Not available in this version. */
+  /**
+   * Every batch has one size, filled up with empty tiles where needed, so that an image's features never depend on what
+   * else is in flight: for models where info.batchInvariant is false. Default false.
+   */
+  deterministic?: boolean;
+  /**
+   * Limit on the memory of images in flight (encoded bytes, pixels, tile features, results); beyond it images wait, and
+   * one that alone exceeds it is refused. Default: a quarter of the machine's memory or of its container's limit, for all
+   * Extractors of the process together.
+   */
   maxBytes?: number;
   /** Largest width x height of an encoded image; more is refused before decoding. Default 134,217,728 (2^27). */
   maxPixels?: number;
@@ -124,7 +143,12 @@ export interface ExtractorOptions extends ScaleOptions {
   background?: readonly [red: number, green: number, blue: number];
   /** 'ignore' (default) takes pixel values as they are, as the Python processors do; 'convert' applies an embedded ICC profile. */
   colorProfile?: 'ignore' | 'convert';
-  /** Of the features; 'float16' is not available in this version. */
+  /**
+   * Decodes large JPEG images at a third, a fifth or a ninth of their size, where at least twice the height and width of
+   * the largest scale is left: faster, with slightly different features (docs/api.md says by how much). Default false.
+   */
+  fastDecode?: boolean;
+  /** Of the features; 'float16' takes half the memory, with 11 significant bits. Default 'float32'. */
   dtype?: 'float32' | 'float16';
   /** Absolute path of a libonnxruntime; over the environment variable MANYSCALE_RUNTIME_LIBRARY, over onnxruntime-node's. */
   runtimeLibrary?: string;
@@ -173,16 +197,67 @@ export const DEFAULTS = {
   fit: 'stretch',
   device: 'auto',
   colorProfile: 'ignore',
+  dtype: 'float32',
+  ordered: true,
   /** 400 MB as RGB: more than a camera of 108 megapixels makes, less than most bombs. */
   maxPixels: 2 ** 27,
 } as const;
+
+type AnyOptions = ExtractorOptions & ExtractManyOptions & MultiscaleOptions & SplitOptions & PoolOptions;
+
+const NAMES: ReadonlySet<string> = new Set(
+  Object.keys({
+    scales: 0,
+    imageSizes: 0,
+    maxSplitSize: 0,
+    resizeOutputToIndex: 0,
+    numPrefixTokens: 0,
+    outputShape: 0,
+    mean: 0,
+    std: 0,
+    rescale: 0,
+    resize: 0,
+    channelOrder: 0,
+    background: 0,
+    patchSize: 0,
+    splitForward: 0,
+    signal: 0,
+    fit: 0,
+    ordered: 0,
+    output: 0,
+    tileSize: 0,
+    preset: 0,
+    maxTiles: 0,
+    overlap: 0,
+    preprocess: 0,
+    device: 0,
+    strict: 0,
+    threads: 0,
+    maxBatch: 0,
+    maxDelay: 0,
+    deterministic: 0,
+    maxBytes: 0,
+    maxPixels: 0,
+    colorProfile: 0,
+    fastDecode: 0,
+    dtype: 0,
+    runtimeLibrary: 0,
+  } satisfies Record<keyof AnyOptions, 0>),
+);
 
 /** Absent options: a key that is undefined counts as absent. */
 export function checkOptions<T extends object>(options: T | undefined, what: string): T {
   if (options === undefined) return {} as T;
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw invalid('an object', what, options);
+  refuseMisspelt(options, NAMES, what);
   return options;
+}
+
+function flag(value: unknown, otherwise: boolean, what: string): boolean {
+  if (value === undefined) return otherwise;
+  if (typeof value !== 'boolean') throw invalid('true or false', what, value);
+  return value;
 }
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: string): T {
@@ -369,6 +444,12 @@ export function checkExtractOptions(value: unknown): CheckedExtractOptions {
   return checked;
 }
 
+/** The options of extractMany: those of extract for every image, and the order. */
+export function checkExtractManyOptions(value: unknown): CheckedExtractOptions & { ordered: boolean } {
+  const options = checkOptions(value as ExtractManyOptions | undefined, 'the options of extractMany');
+  return { ...checkExtractOptions(options), ordered: flag(options.ordered, DEFAULTS.ordered, 'ordered') };
+}
+
 export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
   fit: 'stretch' | 'crop';
@@ -382,20 +463,25 @@ export interface CheckedExtractorOptions {
   threads: number;
   /** 0: the engine's choice. */
   maxBatch: number;
+  /** -1: the engine's choice. */
+  maxDelay: number;
+  deterministic: boolean;
+  /** 0: the process's common limit. */
+  maxBytes: number;
   maxPixels: number;
   background: [red: number, green: number, blue: number];
   colorProfile: 'ignore' | 'convert';
+  fastDecode: boolean;
+  dtype: 'float32' | 'float16';
   runtimeLibrary?: string;
   signal?: AbortSignal;
 }
 
 function refuseLaterWork(options: ExtractorOptions): void {
   if (options.preset !== undefined) oneOf(options.preset, PRESETS, 'preset');
-  for (const name of ['preset', 'maxTiles', 'overlap', 'maxDelay', 'maxBytes'] as const) {
+  for (const name of ['preset', 'maxTiles', 'overlap'] as const) {
     if (options[name] !== undefined) throw laterWork('undefined', name, options[name]);
   }
-  if (options.dtype !== undefined && oneOf(options.dtype, DTYPES, 'dtype') === 'float16')
-    throw laterWork("'float32'", 'dtype', options.dtype);
   if (Array.isArray(options.output)) throw laterWork('the name of one output', 'output', options.output);
 }
 
@@ -417,8 +503,6 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
       `Expected 'auto' or 'cpu' for device but received '${device}'; it is not available in this version of manyscale`,
     );
   }
-  if (options.strict !== undefined && typeof options.strict !== 'boolean')
-    throw invalid('true or false', 'strict', options.strict);
   const patchSize = checkPatchSize(options.patchSize);
   return {
     scale,
@@ -428,18 +512,29 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
     ...(patchSize !== undefined && { patchSize }),
     preprocess: checkPreprocess(options.preprocess, IMAGE_CHANNELS),
     device,
-    strict: options.strict ?? false,
+    strict: flag(options.strict, false, 'strict'),
     threads: options.threads === undefined ? 0 : integer(options.threads, 1, 'threads'),
     maxBatch: options.maxBatch === undefined ? 0 : integer(options.maxBatch, 1, 'maxBatch'),
+    maxDelay: options.maxDelay === undefined ? -1 : delay(options.maxDelay),
+    deterministic: flag(options.deterministic, false, 'deterministic'),
+    maxBytes: options.maxBytes === undefined ? 0 : integer(options.maxBytes, 1, 'maxBytes'),
     maxPixels: options.maxPixels === undefined ? DEFAULTS.maxPixels : integer(options.maxPixels, 1, 'maxPixels'),
     background: checkBackground(options.background),
     colorProfile:
       options.colorProfile === undefined
         ? DEFAULTS.colorProfile
         : oneOf(options.colorProfile, COLOR_PROFILES, 'colorProfile'),
+    fastDecode: flag(options.fastDecode, false, 'fastDecode'),
+    dtype: options.dtype === undefined ? DEFAULTS.dtype : oneOf(options.dtype, DTYPES, 'dtype'),
     ...(options.runtimeLibrary !== undefined && { runtimeLibrary: text(options.runtimeLibrary, 'runtimeLibrary') }),
     ...(signal && { signal }),
   };
+}
+
+function delay(value: unknown): number {
+  const milliseconds = finite(value, 'maxDelay');
+  if (milliseconds < 0) throw invalid('a number of at least 0', 'maxDelay', value);
+  return milliseconds;
 }
 
 function text(value: unknown, what: string): string {

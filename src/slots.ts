@@ -1,5 +1,7 @@
 // A limit on how much goes on at once, first come, first served.
 
+import { availableParallelism } from 'node:os';
+
 /** Waits for a place and gives it back. */
 export class Slots {
   #free: number;
@@ -26,3 +28,9 @@ export class Slots {
     }
   }
 }
+
+/**
+ * For decoding, of all Extractors: enough that the processors always have work, few enough that the decoder's threads do not
+ * crowd out the JavaScript thread.
+ */
+export const decodingPlaces = new Slots(availableParallelism());

@@ -24,6 +24,7 @@ struct Case {
   pool::Layout output;
   Size grid;
   int64_t channels;
+  pool::OutputType type = pool::OutputType::kFloat32;
 };
 
 struct Result {
@@ -46,9 +47,9 @@ double median(std::vector<double>& times) {
 Result measure(const Case& c) {
   Plan plan;
   for (int64_t s = 1; s <= kScales; s++) plan.scales.push_back({0, 0, s, s, 0, 0});
-  const pool::Params params = pool::make_params(plan, 1, c.input, c.output, 0, std::vector<pool::ScaleFeatures>(kScales, {c.grid, c.channels}), true);
+  const pool::Params params = pool::make_params(plan, 1, c.input, c.output, 0, std::vector<pool::ScaleFeatures>(kScales, {c.grid, c.channels}), true, c.type);
   const size_t read = static_cast<size_t>(plan.tile_count() * params.tile_elements(0)) * sizeof(float);
-  const size_t written = static_cast<size_t>(params.output_elements()) * sizeof(float);
+  const size_t written = static_cast<size_t>(params.output_bytes());
   const size_t copied = (read + written) / 2;
 
   Backend& backend = cpu::cpu_backend();
@@ -58,13 +59,12 @@ Result measure(const Case& c) {
   const Buffer to = backend.allocate(copied);
   std::fill_n(host_pointer<float>(source), read / sizeof(float), 1.0F);
   std::memset(host_pointer<char>(from), 1, copied);
-  const std::vector<Buffer> sources(kScales, source);
 
   std::vector<double> pool_times;
   std::vector<double> memcpy_times;
   for (int round = 0; round < kRounds; round++) {
     memcpy_times.push_back(microseconds([&] { backend.copy(to, from, copied, CopyDirection::kOnDevice); }));
-    pool_times.push_back(microseconds([&] { pool::run(params, backend, sources, destination); }));
+    pool_times.push_back(microseconds([&] { pool::run(params, backend, {source}, destination); }));
   }
   for (const Buffer& buffer : {source, destination, from, to}) backend.release(buffer);
   return {median(pool_times), median(memcpy_times)};
@@ -76,17 +76,25 @@ int main(int argc, char** argv) try {
   const bool json = argc > 1 && std::string(argv[1]) == "--json";
   constexpr pool::Layout kTokens = pool::Layout::kTokens;
   constexpr pool::Layout kMaps = pool::Layout::kFeatureMap;
+  constexpr pool::OutputType kHalves = pool::OutputType::kFloat16;
   const Case cases[] = {
-      {"tokens 14 x 256 x 768", kTokens, kTokens, {16, 16}, 768}, {"tokens 14 x 256 x 768 to maps", kTokens, kMaps, {16, 16}, 768},
-      {"maps 14 x 88 x 14 x 14", kMaps, kMaps, {14, 14}, 88},     {"maps 14 x 88 x 14 x 14 to tokens", kMaps, kTokens, {14, 14}, 88},
+      {"tokens 14 x 256 x 768", kTokens, kTokens, {16, 16}, 768},
+      {"tokens 14 x 256 x 768, float16", kTokens, kTokens, {16, 16}, 768, kHalves},
+      {"tokens 14 x 256 x 768 to maps", kTokens, kMaps, {16, 16}, 768},
+      {"tokens 14 x 256 x 768 to maps, float16", kTokens, kMaps, {16, 16}, 768, kHalves},
+      {"maps 14 x 88 x 14 x 14", kMaps, kMaps, {14, 14}, 88},
+      {"maps 14 x 88 x 14 x 14, float16", kMaps, kMaps, {14, 14}, 88, kHalves},
+      {"maps 14 x 88 x 14 x 14 to tokens", kMaps, kTokens, {14, 14}, 88},
+      {"maps 14 x 88 x 14 x 14 to tokens, float16", kMaps, kTokens, {14, 14}, 88, kHalves},
       {"maps 14 x 768 x 16 x 16", kMaps, kMaps, {16, 16}, 768},
+      {"maps 14 x 768 x 16 x 16, float16", kMaps, kMaps, {16, 16}, 768, kHalves},
   };
   if (!json)
-    std::printf("pool, %s, %d threads\n%-34s %10s %10s %8s\n", pool::kernel_isa(), cpu::cpu_backend().concurrency(), "", "pool us", "memcpy us", "times");
+    std::printf("pool, %s, %d threads\n%-42s %10s %10s %8s\n", pool::kernel_isa(), cpu::cpu_backend().concurrency(), "", "pool us", "memcpy us", "times");
   std::string lines;
   for (const Case& c : cases) {
     const Result result = measure(c);
-    if (!json) std::printf("%-34s %10.1f %10.1f %8.2f\n", c.name, result.pool_us, result.memcpy_us, result.pool_us / result.memcpy_us);
+    if (!json) std::printf("%-42s %10.1f %10.1f %8.2f\n", c.name, result.pool_us, result.memcpy_us, result.pool_us / result.memcpy_us);
     char line[256];
     std::snprintf(line, sizeof line, "%s\n  {\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"poolUs\": %.1f, \"memcpyUs\": %.1f, \"ratio\": %.3f}",
                   lines.empty() ? "" : ",", c.name, pool::kernel_isa(), cpu::cpu_backend().concurrency(), result.pool_us, result.memcpy_us,

@@ -17,16 +17,6 @@ Napi::Value get(const Napi::Object& object, const char* name) { return object.Ge
   refuse(object.Env(), std::string("Expected ") + expected + " for " + name + " but received another type");
 }
 
-std::vector<double> to_numbers(const Napi::Array& array, const char* name) {
-  std::vector<double> numbers;
-  for (uint32_t i = 0; i < array.Length(); i++) {
-    const Napi::Value value = array.Get(i);
-    if (!value.IsNumber()) refuse_type(array, "numbers", name);
-    numbers.push_back(value.As<Napi::Number>().DoubleValue());
-  }
-  return numbers;
-}
-
 Napi::Object element(const Napi::Array& array, uint32_t index, const char* name) {
   const Napi::Value value = array.Get(index);
   if (!value.IsObject()) refuse_type(array, "objects", name);
@@ -94,6 +84,16 @@ Napi::Array get_array(const Napi::Object& object, const char* name) {
   const Napi::Value value = get(object, name);
   if (!value.IsArray()) refuse_type(object, "an array", name);
   return value.As<Napi::Array>();
+}
+
+std::vector<double> to_numbers(const Napi::Array& array, const char* name) {
+  std::vector<double> numbers;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::Value value = array.Get(i);
+    if (!value.IsNumber()) refuse_type(array, "numbers", name);
+    numbers.push_back(value.As<Napi::Number>().DoubleValue());
+  }
+  return numbers;
 }
 
 Size to_size(const Napi::Object& object) { return {get_integer(object, "height"), get_integer(object, "width")}; }
@@ -250,12 +250,13 @@ engine::SplitRequest to_split_request(const Napi::Object& object, const split::S
   return request;
 }
 
-Result make_result(Napi::Env env, int64_t elements) {
-  const int64_t bytes = checked_product("a result's bytes", elements, int64_t{sizeof(float)});
+Result make_result(Napi::Env env, int64_t elements, pool::OutputType type) {
+  const int64_t bytes = checked_product("a result's bytes", elements, pool::element_bytes(type));
   try {
     Result result;
-    result.array = Environment::of(env).new_float32_array(elements);
-    result.data = result.array.Data();
+    const Environment& environment = Environment::of(env);
+    result.array = type == pool::OutputType::kFloat16 ? environment.new_uint16_array(elements) : environment.new_float32_array(elements);
+    napi_get_typedarray_info(env, result.array, nullptr, nullptr, &result.data, nullptr, nullptr);
     return result;
   } catch (const Napi::Error&) {
     throw Error(ErrorCode::kOutOfMemory,

@@ -25,6 +25,7 @@ bool get_boolean(const Napi::Object& object, const char* name);
 std::string get_string(const Napi::Object& object, const char* name);
 Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
+std::vector<double> to_numbers(const Napi::Array& array, const char* name);
 
 Size to_size(const Napi::Object& object);
 Plan to_plan(const Napi::Object& object);  // recomputed and checked
@@ -49,12 +50,13 @@ ImageArgument to_image(const Napi::Object& object);
 // { image, plan, crop?, preprocess, joined? } without the pixels, which are in `image`.
 engine::SplitRequest to_split_request(const Napi::Object& object, const split::Source& source);
 
-// A fresh Float32Array and its memory; the caller keeps the array alive while native code fills it.
+// A fresh Float32Array, or Uint16Array for the bits of float16, and its memory; the caller keeps the array alive while native
+// code fills it.
 struct Result {
-  float* data = nullptr;
-  Napi::Float32Array array;
+  void* data = nullptr;
+  Napi::TypedArray array;
 };
-Result make_result(Napi::Env env, int64_t elements);
+Result make_result(Napi::Env env, int64_t elements, pool::OutputType type = pool::OutputType::kFloat32);
 
 // A copy of a typed array's bytes, 64-byte aligned.
 std::shared_ptr<void> copy_bytes(const void* data, size_t bytes);

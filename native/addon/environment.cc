@@ -13,7 +13,10 @@ Napi::Error to_javascript(Napi::Env env, const Error& error) {
 
 void Environment::create(Napi::Env env) { env.SetInstanceData<Environment>(new Environment(env)); }
 
-Environment::Environment(Napi::Env env) : env_(env), float32_array_(Napi::Persistent(env.Global().Get("Float32Array").As<Napi::Function>())) {
+Environment::Environment(Napi::Env env)
+    : env_(env),
+      float32_array_(Napi::Persistent(env.Global().Get("Float32Array").As<Napi::Function>())),
+      uint16_array_(Napi::Persistent(env.Global().Get("Uint16Array").As<Napi::Function>())) {
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, "manyscale"), 0, 1, nullptr, nullptr, this,
       [](napi_env call_env, napi_value, void* context, void*) {
@@ -27,14 +30,19 @@ Environment::Environment(Napi::Env env) : env_(env), float32_array_(Napi::Persis
       env, [](void* self) { static_cast<Environment*>(self)->close(); }, this);
 }
 
-Napi::Float32Array Environment::new_float32_array(int64_t elements) const {
-  return float32_array_.New({Napi::Number::New(env_, static_cast<double>(elements))}).As<Napi::Float32Array>();
+Napi::TypedArray Environment::new_float32_array(int64_t elements) const {
+  return float32_array_.New({Napi::Number::New(env_, static_cast<double>(elements))}).As<Napi::TypedArray>();
+}
+
+Napi::TypedArray Environment::new_uint16_array(int64_t elements) const {
+  return uint16_array_.New({Napi::Number::New(env_, static_cast<double>(elements))}).As<Napi::TypedArray>();
 }
 
 Napi::Value Environment::run(Call call, const std::function<std::function<void()>(Completion)>& start) {
   const Napi::Env env(env_);
   auto deferred = Napi::Promise::Deferred::New(env);
   const uint64_t id = next_id_++;
+  const Completion completion(this, id);
   if (in_flight_.empty()) napi_ref_threadsafe_function(env_, channel_);  // a promise in flight keeps the process alive
   in_flight_.emplace(id, InFlight{deferred, std::move(call), {}});
   {
@@ -42,9 +50,9 @@ Napi::Value Environment::run(Call call, const std::function<std::function<void()
     pending_++;
   }
   try {
-    in_flight_.at(id).cancel = start(Completion(this, id));
+    in_flight_.at(id).cancel = start(completion);
   } catch (...) {  // also no thread for it: a call that never ended would keep the environment from closing
-    complete(id, current_error());
+    completion(current_error());
   }
 
   Napi::Object job = Napi::Object::New(env);
@@ -62,12 +70,15 @@ struct Environment::Task {
   std::function<void()> work;
 };
 
-Napi::Value Environment::run_task(Call call, engine::Priority priority, std::function<void()> work) {
-  return run(std::move(call), [&work, priority](Completion completion) -> std::function<void()> {
+Napi::Value Environment::run_task(Call call, engine::Priority priority, std::function<void()> work, std::function<void()> interrupt) {
+  return run(std::move(call), [&](Completion completion) -> std::function<void()> {
     const auto task = std::make_shared<Task>();
     task->work = std::move(work);
-    std::function<void()> cancel = [completion, task] {
-      if (task->taken.exchange(true)) return;
+    std::function<void()> cancel = [completion, task, interrupt] {
+      if (task->taken.exchange(true)) {
+        if (interrupt) interrupt();
+        return;
+      }
       task->work = nullptr;
       completion(Error(ErrorCode::kCancelled, "cancelled"));
     };
@@ -88,9 +99,9 @@ Napi::Value Environment::run_task(Call call, engine::Priority priority, std::fun
   });
 }
 
-void Environment::complete(uint64_t id, std::optional<Error> error) {
+void Environment::complete(std::list<Ended>& end) noexcept {
   const std::lock_guard lock(mutex_);
-  ended_.push_back({id, std::move(error)});
+  ended_.splice(ended_.end(), end);
   pending_--;
   // Refused only when the environment is closing: nobody waits for the promise then.
   napi_call_threadsafe_function(channel_, nullptr, napi_tsfn_nonblocking);
@@ -100,7 +111,7 @@ void Environment::complete(uint64_t id, std::optional<Error> error) {
 void Environment::settle() {
   const Napi::Env env(env_);
   const Napi::HandleScope scope(env);
-  std::vector<Ended> ended;
+  std::list<Ended> ended;
   {
     const std::lock_guard lock(mutex_);
     ended.swap(ended_);

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -39,16 +40,24 @@ class Environment {
   static void create(Napi::Env env);  // at module load, once per environment
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
+  struct Ended {
+    uint64_t id;
+    std::optional<Error> error;
+  };
+
   // Tells the environment, from any thread and once, that native code has let go of everything that belongs to the call.
   class Completion {
    public:
-    void operator()(std::optional<Error> error) const { environment_->complete(id_, std::move(error)); }
+    void operator()(std::optional<Error> error) const noexcept {
+      end_->front().error = std::move(error);
+      environment_->complete(*end_);
+    }
 
    private:
     friend class Environment;
-    Completion(Environment* environment, uint64_t id) : environment_(environment), id_(id) {}
+    Completion(Environment* environment, uint64_t id) : environment_(environment), end_(std::make_shared<std::list<Ended>>(1, Ended{id, std::nullopt})) {}
     Environment* environment_;
-    uint64_t id_;
+    std::shared_ptr<std::list<Ended>> end_;  // made ahead: telling the end allocates nothing, so it cannot fail
   };
 
   struct Call {
@@ -62,15 +71,17 @@ class Environment {
 
   // The common case: `work` runs on a thread of the executor. A cancelled call that has not begun ends at once: it waits no longer
   // behind other environments' work, and its memory is free.
-  Napi::Value run_task(Call call, engine::Priority priority, std::function<void()> work);
+  // `interrupt`, if there is one, asks a task that has begun for an early end, from the JavaScript thread.
+  Napi::Value run_task(Call call, engine::Priority priority, std::function<void()> work, std::function<void()> interrupt = nullptr);
 
   // Asks every call for an early end and waits for them, at most this long: false when some are still at work. For the end of the
   // process: process.exit() destroys ONNX Runtime's globals without waiting for threads that are inside it.
   bool stop(std::chrono::milliseconds patience);
 
-  // new Float32Array(elements). Through JavaScript's own constructor, which throws when there is not enough memory:
-  // napi_create_arraybuffer ends the process then.
-  Napi::Float32Array new_float32_array(int64_t elements) const;
+  // new Float32Array(elements), new Uint16Array(elements). Through JavaScript's own constructors, which throw when there is not
+  // enough memory: napi_create_arraybuffer ends the process then.
+  Napi::TypedArray new_float32_array(int64_t elements) const;
+  Napi::TypedArray new_uint16_array(int64_t elements) const;
 
   ~Environment() = default;
 
@@ -81,13 +92,9 @@ class Environment {
     std::function<void()> cancel;
   };
   struct Task;
-  struct Ended {
-    uint64_t id;
-    std::optional<Error> error;
-  };
 
   explicit Environment(Napi::Env env);
-  void complete(uint64_t id, std::optional<Error> error);
+  void complete(std::list<Ended>& end) noexcept;
   void settle();  // on the JavaScript thread: everything that ended since the last time
   static void settle_one(Napi::Env env, const InFlight& call, const std::optional<Error>& error);
   void cancel_all();
@@ -95,6 +102,7 @@ class Environment {
 
   napi_env env_;
   Napi::FunctionReference float32_array_;
+  Napi::FunctionReference uint16_array_;
   napi_threadsafe_function channel_ = nullptr;  // unreferenced while nothing is in flight, so that the process can end
   uint64_t next_id_ = 1;
   std::unordered_map<uint64_t, InFlight> in_flight_;  // JavaScript thread only
@@ -102,7 +110,7 @@ class Environment {
   std::mutex mutex_;
   std::condition_variable idle_;
   int64_t pending_ = 0;  // calls that native code still works on
-  std::vector<Ended> ended_;
+  std::list<Ended> ended_;
 };
 
 }  // namespace manyscale::addon

@@ -42,11 +42,11 @@ Napi::Value split(const Napi::CallbackInfo& info) {
   Environment::Call call;
   call.keep.push_back(Napi::Persistent(image.value));
   std::vector<float*> destinations;
-  std::vector<std::shared_ptr<Napi::Reference<Napi::Float32Array>>> arrays;
+  std::vector<std::shared_ptr<Napi::Reference<Napi::TypedArray>>> arrays;
   for (const int64_t elements : engine::split_elements(request)) {
     const Result result = make_result(env, elements);
-    destinations.push_back(result.data);
-    arrays.push_back(std::make_shared<Napi::Reference<Napi::Float32Array>>(Napi::Persistent(result.array)));
+    destinations.push_back(static_cast<float*>(result.data));
+    arrays.push_back(std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(result.array)));
   }
   call.result = [arrays](Napi::Env result_env) -> Napi::Value {
     Napi::Array batches = Napi::Array::New(result_env, arrays.size());
@@ -104,11 +104,12 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
   }
 
   const Result result = make_result(env, params->output_elements());
-  const auto array = std::make_shared<Napi::Reference<Napi::Float32Array>>(Napi::Persistent(result.array));
+  const auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(result.array));
   Environment::Call call;
   call.result = [array](Napi::Env) -> Napi::Value { return array->Value(); };
-  return Environment::of(env).run_task(std::move(call), engine::Priority::kPool,
-                                       [params, copies, sources, destination = result.data] { engine::pool_all(*params, sources, destination); });
+  return Environment::of(env).run_task(std::move(call), engine::Priority::kPool, [params, copies, sources, destination = result.data] {
+    engine::pool_all(*params, sources, static_cast<float*>(destination));
+  });
 }
 
 }  // namespace

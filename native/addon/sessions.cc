@@ -1,26 +1,30 @@
 // Models: loading, probing, extracting. A session is a plain object whose methods hold the engine: there is no native handle
 // that JavaScript could pass to the wrong function.
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <utility>
 
 #include "addon/convert.h"
 #include "addon/environment.h"
 #include "addon/exports.h"
+#include "engine/budget.h"
+#include "engine/model.h"
 
 namespace manyscale::addon {
 namespace {
 
-using EnginePointer = std::shared_ptr<engine::TileEngine>;
+// What the methods of one session share.
+struct Session {
+  std::shared_ptr<engine::Client> client;
+  std::shared_ptr<engine::Budget> budget;
+  size_t input_count = 0;
+  size_t output_count = 0;
+  std::atomic<size_t> batch_class{SIZE_MAX};  // none before configure()
 
-engine::ModelConfiguration to_configuration(const Napi::Object& object) {
-  engine::ModelConfiguration configuration;
-  configuration.input = static_cast<size_t>(get_integer(object, "input"));
-  configuration.output = static_cast<size_t>(get_integer(object, "output"));
-  configuration.tile = to_size(get_object(object, "tile"));
-  configuration.fixed_batch = get_integer(object, "fixedBatch");
-  configuration.max_batch = get_integer(object, "maxBatch");
-  return configuration;
-}
+  engine::TileEngine& engine() const { return client->engine(); }
+};
+using SessionPointer = std::shared_ptr<Session>;
 
 void check_index(size_t index, size_t count, const char* what) {
   if (index >= count)
@@ -28,33 +32,110 @@ void check_index(size_t index, size_t count, const char* what) {
                 std::string("Expected an index below ") + std::to_string(count) + " for " + what + " but received " + std::to_string(index));
 }
 
-Napi::Value probe(const EnginePointer& engine, const std::shared_ptr<const std::pair<size_t, size_t>>& counts, const Napi::CallbackInfo& info) {
-  const engine::ModelConfiguration configuration = to_configuration(argument_object(info, 0));
-  check_index(configuration.input, counts->first, "a model's input");
+engine::ModelConfiguration to_configuration(const Session& session, const Napi::Object& object) {
+  engine::ModelConfiguration configuration;
+  configuration.input = static_cast<size_t>(get_integer(object, "input"));
+  configuration.output = static_cast<size_t>(get_integer(object, "output"));
+  configuration.tile = to_size(get_object(object, "tile"));
+  configuration.fixed_batch = get_integer(object, "fixedBatch");
+  check_index(configuration.input, session.input_count, "a model's input");
+  check_index(configuration.output, session.output_count, "a model's output");
+  return configuration;
+}
+
+std::vector<int64_t> argument_integers(const Napi::CallbackInfo& info, size_t index) {
+  std::vector<int64_t> values;
+  for (const double value : to_numbers(argument_object(info, index).As<Napi::Array>(), "an argument")) values.push_back(static_cast<int64_t>(value));
+  return values;
+}
+
+Napi::Value probe(const SessionPointer& session, const Napi::CallbackInfo& info) {
+  const engine::ModelConfiguration configuration = to_configuration(*session, argument_object(info, 0));
   std::vector<size_t> outputs;
-  const Napi::Array array = argument_object(info, 1).As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); i++) {
-    outputs.push_back(array.Get(i).As<Napi::Number>().Uint32Value());
-    check_index(outputs.back(), counts->second, "a model's output");
+  for (const int64_t output : argument_integers(info, 1)) {
+    outputs.push_back(static_cast<size_t>(output));
+    check_index(outputs.back(), session->output_count, "a model's output");
   }
   const auto found = std::make_shared<std::vector<runtime::ValueInfo>>();
+  const auto control = std::make_shared<runtime::RunControl>();
   Environment::Call call;
   call.result = [found](Napi::Env env) -> Napi::Value {
     Napi::Array values = Napi::Array::New(env, found->size());
     for (size_t i = 0; i < found->size(); i++) values.Set(static_cast<uint32_t>(i), from_value_info(env, (*found)[i]));
     return values;
   };
-  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [engine, configuration, outputs, found] {
-    *found = engine->probe(configuration, outputs, nullptr);
+  return Environment::of(info.Env())
+      .run_task(
+          std::move(call), engine::Priority::kModel,
+          [session, configuration, outputs, found, control] { *found = session->engine().probe(configuration, outputs, control.get()); },
+          [control] { control->cancel(); });
+}
+
+Napi::Value configure(const SessionPointer& session, const Napi::CallbackInfo& info) {
+  const engine::ModelConfiguration configuration = to_configuration(*session, argument_object(info, 0));
+  const std::vector<int64_t> output_dims = argument_integers(info, 1);
+  const auto control = std::make_shared<runtime::RunControl>();
+  Environment::Call call;
+  call.result = [session](Napi::Env env) -> Napi::Value {
+    const engine::Batching batching = session->engine().batching(session->batch_class);
+    Napi::Object value = Napi::Object::New(env);
+    value.Set("invariant", batching.invariant);
+    value.Set("size", static_cast<double>(batching.size));
+    value.Set("fixed", batching.fixed);
+    value.Set("workers", session->engine().workers());
+    return value;
+  };
+  return Environment::of(info.Env())
+      .run_task(
+          std::move(call), engine::Priority::kModel,
+          [session, configuration, output_dims, control] { session->batch_class = session->engine().configure(configuration, output_dims, control.get()); },
+          [control] { control->cancel(); });
+}
+
+Napi::Object make_ticket(Napi::Env env, std::shared_ptr<engine::Budget::Ticket> ticket) {
+  const auto held = std::make_shared<std::shared_ptr<engine::Budget::Ticket>>(std::move(ticket));
+  Napi::Object object = Napi::Object::New(env);
+  export_function(env, object, "release", [held](const Napi::CallbackInfo& info) {
+    held->reset();
+    return info.Env().Undefined();
+  });
+  return object;
+}
+
+Napi::Value try_reserve(const SessionPointer& session, const Napi::CallbackInfo& info) {
+  auto ticket = session->budget->try_reserve(argument_integer(info, 0));
+  if (!ticket) return info.Env().Undefined();
+  return make_ticket(info.Env(), std::move(ticket));
+}
+
+Napi::Value reserve(const SessionPointer& session, const Napi::CallbackInfo& info) {
+  const int64_t bytes = argument_integer(info, 0);
+  const auto granted = std::make_shared<std::shared_ptr<engine::Budget::Ticket>>();
+  Environment::Call call;
+  call.result = [granted](Napi::Env env) -> Napi::Value { return make_ticket(env, std::move(*granted)); };
+  return Environment::of(info.Env()).run(std::move(call), [&](Environment::Completion completion) -> std::function<void()> {
+    const auto budget = session->budget;
+    const auto request = budget->reserve(bytes, [completion, granted](std::optional<Error> error, std::shared_ptr<engine::Budget::Ticket> ticket) {
+      *granted = std::move(ticket);
+      completion(std::move(error));
+    });
+    return [budget, request] { budget->cancel(request); };
   });
 }
 
-Napi::Value extract(const EnginePointer& engine, const Napi::CallbackInfo& info) {
+pool::OutputType to_output_type(const std::string& name) {
+  if (name == "float32") return pool::OutputType::kFloat32;
+  if (name == "float16") return pool::OutputType::kFloat16;
+  throw Error(ErrorCode::kInvalidArgument, "Expected 'float32' or 'float16' for dtype but received '" + name + "'");
+}
+
+Napi::Value extract(const SessionPointer& session, const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object object = argument_object(info, 0);
   const ImageArgument image = to_image(get_object(object, "image"));
 
-  engine::TileEngine::Request request;
+  engine::ImageRequest request;
+  request.batch_class = session->batch_class;
   request.split = to_split_request(object, image.source);
   request.split.joined = true;
   request.pixels = image.data;
@@ -65,11 +146,12 @@ Napi::Value extract(const EnginePointer& engine, const Napi::CallbackInfo& info)
   pool.prefix = get_integer(object, "numPrefixTokens");
   pool.features.assign(pool.plan.scales.size(), {to_size(get_object(object, "grid")), get_integer(object, "channels")});
   pool.joined = true;
+  pool.type = to_output_type(get_string(object, "dtype"));
   request.pool = engine::pool_params(pool);
-  const Result result = make_result(env, request.pool.output_elements());
+  const Result result = make_result(env, request.pool.output_elements(), pool.type);
   request.destination = result.data;
 
-  const auto array = std::make_shared<Napi::Reference<Napi::Float32Array>>(Napi::Persistent(result.array));
+  const auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(result.array));
   const auto timings = std::make_shared<engine::Timings>();
   Environment::Call call;
   call.keep.push_back(Napi::Persistent(image.value));
@@ -84,24 +166,47 @@ Napi::Value extract(const EnginePointer& engine, const Napi::CallbackInfo& info)
       *timings = measured;
       completion(error);
     };
-    const auto in_flight = engine->submit(std::move(request));
-    return [engine, in_flight] { engine->cancel(in_flight); };
+    const auto client = session->client;
+    const auto in_flight = client->submit(std::move(request));
+    return [client, in_flight] { client->cancel(in_flight); };
   });
 }
 
-Napi::Value dispose(const EnginePointer& engine, const Napi::CallbackInfo& info) {
+Napi::Value stats(const SessionPointer& session, const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const engine::EngineStats now = session->engine().stats();
+  const engine::Budget::State budget = session->budget->state();
+  const auto object = [env](std::initializer_list<std::pair<const char*, int64_t>> members) {
+    Napi::Object value = Napi::Object::New(env);
+    for (const auto& [name, number] : members) value.Set(name, static_cast<double>(number));
+    return value;
+  };
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("tiles", object({{"queued", now.tiles_queued}, {"running", now.tiles_running}, {"done", now.tiles_done}}));
+  value.Set("batches", object({{"done", now.batches_done}, {"rows", now.rows_done}}));
+  value.Set("bytes", object({{"inFlight", budget.bytes}, {"limit", budget.max_bytes}, {"waiting", budget.waiting}}));
+  return value;
+}
+
+Napi::Value shrink(const SessionPointer& session, const Napi::CallbackInfo& info) {
+  Environment::Call call;
+  call.result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
+  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kSplit, [session] { session->engine().shrink(); });
+}
+
+Napi::Value dispose(const SessionPointer& session, const Napi::CallbackInfo& info) {
   Environment::Call call;
   call.result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
   const Napi::Value job = Environment::of(info.Env()).run(std::move(call), [&](Environment::Completion completion) -> std::function<void()> {
     // Freeing a model takes milliseconds: not on the JavaScript thread.
-    engine::submit_task([engine, completion] { engine->dispose([completion] { completion(std::nullopt); }); }, engine::Priority::kModel);
+    engine::submit_task([client = session->client, completion] { client->dispose([completion] { completion(std::nullopt); }); }, engine::Priority::kPool);
     return [] {};
   });
   return job.As<Napi::Object>().Get("promise");
 }
 
-Napi::Value make_session(Napi::Env env, const EnginePointer& engine, const engine::RuntimeDescription& runtime) {
-  const runtime::Session& session = engine->session();
+Napi::Value make_session(Napi::Env env, const SessionPointer& shared, const engine::RuntimeDescription& runtime) {
+  const runtime::Session& session = shared->engine().session();
   const auto values = [env](const std::vector<runtime::ValueInfo>& infos) {
     Napi::Array array = Napi::Array::New(env, infos.size());
     for (size_t i = 0; i < infos.size(); i++) array.Set(static_cast<uint32_t>(i), from_value_info(env, infos[i]));
@@ -117,17 +222,12 @@ Napi::Value make_session(Napi::Env env, const EnginePointer& engine, const engin
   object.Set("graphName", session.graph_name());
   object.Set("runtime", from_runtime(env, runtime));
 
-  const auto counts = std::make_shared<const std::pair<size_t, size_t>>(session.inputs().size(), session.outputs().size());
-  export_function(env, object, "probe", [engine, counts](const Napi::CallbackInfo& info) { return probe(engine, counts, info); });
-  export_function(env, object, "configure", [engine, counts](const Napi::CallbackInfo& info) {
-    const engine::ModelConfiguration configuration = to_configuration(argument_object(info, 0));
-    check_index(configuration.input, counts->first, "a model's input");
-    check_index(configuration.output, counts->second, "a model's output");
-    engine->configure(configuration);
-    return info.Env().Undefined();
-  });
-  export_function(env, object, "extract", [engine](const Napi::CallbackInfo& info) { return extract(engine, info); });
-  export_function(env, object, "dispose", [engine](const Napi::CallbackInfo& info) { return dispose(engine, info); });
+  using Method = Napi::Value (*)(const SessionPointer&, const Napi::CallbackInfo&);
+  const std::pair<const char*, Method> methods[] = {{"probe", probe},     {"configure", configure}, {"tryReserve", try_reserve}, {"reserve", reserve},
+                                                    {"extract", extract}, {"stats", stats},         {"shrink", shrink},          {"dispose", dispose}};
+  for (const auto& [name, method] : methods) {
+    export_function(env, object, name, [shared, method](const Napi::CallbackInfo& info) { return method(shared, info); });
+  }
   return object;
 }
 
@@ -146,8 +246,14 @@ Napi::Value runtime_info(const Napi::CallbackInfo& info) {
 Napi::Value load_session(const Napi::CallbackInfo& info) {
   const Napi::Object object = argument_object(info, 0);
   const std::string path = get_string(object, "runtime");
-  const int threads = static_cast<int>(get_integer(object, "threads"));
+  engine::EngineOptions options;
+  options.workers = static_cast<int>(std::min<int64_t>(get_integer(object, "threads"), INT32_MAX));
+  options.max_batch = get_integer(object, "maxBatch");
+  options.max_delay_ms = get_number(object, "maxDelay");
+  options.deterministic = get_boolean(object, "deterministic");
+  const int64_t max_bytes = get_integer(object, "maxBytes");
   engine::ModelSource source;
+  source.identity = get_string(object, "identity");
   const Napi::Value model = object.Get("model");
   if (model.IsString()) {
     source.path = model.As<Napi::String>().Utf8Value();
@@ -161,14 +267,19 @@ Napi::Value load_session(const Napi::CallbackInfo& info) {
   }
 
   struct Loaded {
-    EnginePointer engine;
+    SessionPointer session = std::make_shared<Session>();
     engine::RuntimeDescription runtime;
   };
   const auto loaded = std::make_shared<Loaded>();
   Environment::Call call;
-  call.result = [loaded](Napi::Env env) -> Napi::Value { return make_session(env, loaded->engine, loaded->runtime); };
-  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [loaded, path, source = std::move(source), threads] {
-    loaded->engine = engine::load_model(path, source, threads);
+  call.result = [loaded](Napi::Env env) -> Napi::Value { return make_session(env, loaded->session, loaded->runtime); };
+  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [loaded, path, source = std::move(source), options, max_bytes] {
+    Session& session = *loaded->session;
+    const std::shared_ptr<engine::Budget>& common = engine::Budget::common();
+    session.budget = max_bytes > 0 ? std::make_shared<engine::Budget>(max_bytes, common->state().max_images) : common;
+    session.client = engine::load_model(path, source, options);
+    session.input_count = session.engine().session().inputs().size();
+    session.output_count = session.engine().session().outputs().size();
     loaded->runtime = engine::describe_runtime(path, false);
   });
 }

@@ -23,6 +23,10 @@ struct Scale {
   Size size() const { return {height, width}; }
   Size tile() const { return {tile_height, tile_width}; }
   int64_t tile_count() const { return rows * columns; }
+
+  friend bool operator==(const Scale& a, const Scale& b) {
+    return a.size() == b.size() && a.rows == b.rows && a.columns == b.columns && a.tile() == b.tile();
+  }
 };
 
 struct PlanOptions {

@@ -1,4 +1,4 @@
-// From a path to a model that is ready to run.
+// From a path to a model that is ready to run. Users of one model share it.
 #pragma once
 
 #include <map>
@@ -25,9 +25,10 @@ RuntimeDescription describe_runtime(const std::string& library_path, bool probe_
 struct ModelSource {
   std::string path;  // or:
   std::vector<char> bytes;
+  std::string identity;  // what the model is, wherever it is from; '' shares with nobody
 };
 
-// `workers` as TileEngine's.
-std::shared_ptr<TileEngine> load_model(const std::string& library_path, const ModelSource& model, int workers);
+// Clients of one model and library share the session, and with equal options also the queue and its workers.
+std::shared_ptr<Client> load_model(const std::string& library_path, const ModelSource& model, const EngineOptions& options);
 
 }  // namespace manyscale::engine

@@ -38,7 +38,7 @@ void split_all(const SplitRequest& request, const void* pixels, const std::vecto
 }
 
 pool::Params pool_params(const PoolRequest& request) {
-  return pool::make_params(request.plan, request.batch, request.input, request.output, request.prefix, request.features, request.joined);
+  return pool::make_params(request.plan, request.batch, request.input, request.output, request.prefix, request.features, request.joined, request.type);
 }
 
 std::vector<int64_t> pool_source_elements(const pool::Params& params, bool joined) {

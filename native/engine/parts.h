@@ -35,6 +35,7 @@ struct PoolRequest {
   int64_t prefix = 0;
   std::vector<pool::ScaleFeatures> features;  // per scale
   bool joined = false;                        // one source buffer for all scales
+  pool::OutputType type = pool::OutputType::kFloat32;
 };
 
 pool::Params pool_params(const PoolRequest& request);

@@ -9,8 +9,8 @@
 #include "core/checked.h"
 #include "device/cpu/cpu_backend.h"
 #include "device/cpu/executor.h"
-#include "ops/pool/pool.h"
-#include "ops/split/split.h"
+#include "device/cpu/memory.h"
+#include "engine/batch_probe.h"
 
 namespace manyscale::engine {
 namespace {
@@ -19,154 +19,294 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
-constexpr int64_t kChannels = 3;  // split makes three channels from every uint8 image
+Error disposed_error() { return {ErrorCode::kDisposed, "Expected a live extractor but received one that was disposed; load another"}; }
 
-// A buffer of the CPU that gives itself back.
-class Scratch {
- public:
-  Scratch() = default;
-  explicit Scratch(size_t bytes) : buffer_(cpu::cpu_backend().allocate(bytes)) {}
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  Scratch(Scratch&& other) noexcept : buffer_(std::exchange(other.buffer_, {})) {}
-  Scratch& operator=(Scratch&& other) noexcept {
-    std::swap(buffer_, other.buffer_);
-    return *this;
-  }
-  ~Scratch() {
-    if (buffer_.handle) cpu::cpu_backend().release(buffer_);
-  }
-  Buffer buffer() const { return buffer_; }
-
- private:
-  Buffer buffer_;
-};
+std::shared_ptr<Image> image_of(const TileRun& run) { return static_cast<Image*>(run.image)->shared_from_this(); }
 
 }  // namespace
 
-// Guarded by the engine's mutex, apart from what prepare() makes: that is written once, before any batch is taken.
-class TileEngine::Image {
- public:
-  Image(Request&& r, int64_t tile_count) : request(std::move(r)), tiles(tile_count) {}
-
-  // Axis tables, targets and the features' buffer: made on a worker, since none of it is cheap for large images.
-  void prepare() {
-    const SplitRequest& split_request = request.split;
-    split_params = split::make_params(split_request.source, split_request.plan, split_request.crop, split_request.preprocess,
-                                      split::make_tables(split_request.plan, split_request.crop, split_request.preprocess.resize));
-    targets = split::all_tiles(split_params, /*joined=*/true);
-    tile_features = request.pool.tile_elements(0);
-    features = Scratch(static_cast<size_t>(checked_product("an image's tile features", tiles, tile_features, int64_t{sizeof(float)})));
+// A batch that runs. Its control ends it early once nobody wants any of its tiles.
+struct TileEngine::Batch {
+  explicit Batch(std::vector<TileRun> r) : runs(std::move(r)) {
+    for (const TileRun& run : runs) images.push_back(image_of(run));
+  }
+  int64_t tiles() const {
+    int64_t count = 0;
+    for (const TileRun& run : runs) count += run.count;
+    return count;
+  }
+  bool wanted() const {
+    return std::any_of(images.begin(), images.end(), [](const auto& image) { return !image->error; });
   }
 
-  // The model's output for `batch` tiles.
-  std::vector<int64_t> output_dims(int64_t batch) const {
-    const pool::ScaleParams& scale = request.pool.scales[0];
-    if (request.pool.input == pool::Layout::kFeatureMap) return {batch, scale.channels, scale.grid.height, scale.grid.width};
-    return {batch, request.pool.dropped + request.pool.prefix + scale.grid.height * scale.grid.width, scale.channels};
-  }
-
-  Request request;
-  const int64_t tiles;
-  split::Params split_params;  // without tiles: each batch names its own
-  std::vector<split::TileTarget> targets;
-  int64_t tile_features = 0;  // floats that the model gives for a tile
-  Scratch features;
-
-  bool prepared = false;
-  int64_t next = 0;                            // first tile that nobody has taken
-  int64_t done = 0;                            // tiles whose features are there
-  int active = 0;                              // workers that prepare, run or pool this image
-  std::optional<Error> error;                  // once set, no batch is taken any more
-  std::vector<runtime::RunControl*> controls;  // of the batches that run
-
-  const Clock::time_point submitted = Clock::now();
-  Timings timings;
+  const std::vector<TileRun> runs;
+  std::vector<std::shared_ptr<Image>> images;  // of the runs, in their order; an image may stand there twice
+  runtime::RunControl control;
 };
 
-TileEngine::TileEngine(std::unique_ptr<runtime::Session> session, int workers)
-    : session_(std::move(session)), worker_limit_(workers > 0 ? std::min(workers, executor_threads()) : executor_threads()) {}
+// Between construction and the end of the scope, which must hold the lock, the session stays.
+struct TileEngine::Busy {
+  Busy(TileEngine& e, std::unique_lock<std::mutex>& l) : engine(e), lock(l) { engine.busy_++; }
+  ~Busy() {
+    engine.busy_--;
+    engine.free_if_idle(lock);
+  }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+  TileEngine& engine;
+  std::unique_lock<std::mutex>& lock;
+};
 
-TileEngine::~TileEngine() {
-  for (const Input& input : inputs_) cpu::cpu_backend().release(input.buffer);
+// ---------------------------------------------------------------------------------------------------- clients
+
+Client::~Client() { engine_->leave(*this); }
+std::shared_ptr<Image> Client::submit(ImageRequest request) { return engine_->submit(shared_from_this(), std::move(request)); }
+void Client::cancel(const std::shared_ptr<Image>& image) { engine_->cancel(image); }
+void Client::dispose(std::function<void()> done) { engine_->dispose(*this, std::move(done)); }
+
+TileEngine::TileEngine(std::shared_ptr<runtime::Session> session, const EngineOptions& options)
+    : session_(std::move(session)),
+      options_(options),
+      worker_limit_(options.workers > 0 ? std::min(options.workers, executor_threads()) : executor_threads()),
+      buffers_(cpu::cpu_backend()),
+      queue_(make_cpu_policy({options.max_batch, options.max_delay_ms, 0})->quantum()) {
+  batches_.reserve(static_cast<size_t>(worker_limit_) + 1);  // noting a batch cannot fail then
 }
 
-void TileEngine::configure(const ModelConfiguration& configuration) {
+std::shared_ptr<Client> TileEngine::connect() {
+  auto client = std::make_shared<Client>(shared_from_this());
   const std::lock_guard lock(mutex_);
-  configuration_ = configuration;
-  BatchOverrides overrides;
-  overrides.max_batch = configuration.max_batch;
-  overrides.fixed = configuration.fixed_batch;
-  policy_ = make_cpu_policy(overrides);
+  if (closed_) {
+    client->connected_ = false;
+    return nullptr;
+  }
+  clients_++;
+  return client;
 }
 
-std::vector<int64_t> TileEngine::input_dims(int64_t batch) const { return {batch, kChannels, configuration_.tile.height, configuration_.tile.width}; }
+// No images are in flight: each holds its client.
+void TileEngine::leave(Client& client) {
+  std::unique_lock lock(mutex_);
+  if (!std::exchange(client.connected_, false)) return;
+  if (--clients_ == 0) closed_ = true;
+  free_if_idle(lock);
+}
+
+void TileEngine::dispose(Client& client, std::function<void()> done) {
+  std::unique_lock lock(mutex_);
+  client.on_disposed_.push_back(std::move(done));
+  client.disposed_ = true;
+  const auto images = images_;
+  for (const auto& image : images) {
+    if (image->client.get() == &client) end(image, disposed_error(), lock);
+  }
+  settle(client, lock);
+}
+
+// A disposed client whose last image has ended leaves, and takes the model along if it was the last.
+void TileEngine::settle(Client& client, std::unique_lock<std::mutex>& lock) {
+  if (!client.disposed_ || client.images_ > 0) return;
+  auto callbacks = std::exchange(client.on_disposed_, {});
+  if (std::exchange(client.connected_, false) && --clients_ == 0) closed_ = true;
+  if (closed_) {
+    std::move(callbacks.begin(), callbacks.end(), std::back_inserter(on_closed_));
+    free_if_idle(lock);
+    return;
+  }
+  lock.unlock();
+  for (const auto& callback : callbacks) callback();
+  lock.lock();
+}
+
+void TileEngine::free_if_idle(std::unique_lock<std::mutex>& lock) {
+  if (!closed_ || busy_ > 0 || !images_.empty()) return;
+  auto session = std::exchange(session_, nullptr);
+  auto callbacks = std::exchange(on_closed_, {});
+  if (!session && callbacks.empty()) return;
+  lock.unlock();
+  session.reset();  // takes milliseconds
+  buffers_.trim();
+  tables_.clear();
+  for (const auto& callback : callbacks) callback();
+  lock.lock();
+}
+
+// ---------------------------------------------------------------------------------------------------- load and idle
 
 std::vector<runtime::ValueInfo> TileEngine::probe(const ModelConfiguration& configuration, const std::vector<size_t>& outputs, runtime::RunControl* control) {
   std::unique_lock lock(mutex_);
-  if (disposed_) throw Error(ErrorCode::kDisposed, "Expected a live model for a probe but received one that was disposed");
-  running_++;
+  if (closed_) throw disposed_error();
+  const Busy busy(*this, lock);
   lock.unlock();
   std::vector<runtime::ValueInfo> found;
   std::optional<Error> error;
   try {
     const int64_t batch = std::max<int64_t>(configuration.fixed_batch, 1);
-    const Size tile = configuration.tile;
-    const int64_t bytes = checked_product("a tile batch's bytes", batch, kChannels, tile.height, tile.width, int64_t{sizeof(float)});
-    const Scratch zeros(static_cast<size_t>(bytes));
-    std::memset(host_pointer<void>(zeros.buffer()), 0, static_cast<size_t>(bytes));
-    found = session_->probe(configuration.input, host_pointer<float>(zeros.buffer()), {batch, kChannels, tile.height, tile.width}, outputs, control);
+    BatchClass tiles;
+    tiles.configuration = configuration;
+    const auto bytes = static_cast<size_t>(checked_product("a tile batch's bytes", batch, tiles.tile_pixels(), int64_t{sizeof(float)}));
+    const BufferPool::Lease zeros = buffers_.take(bytes);
+    std::memset(host_pointer<void>(zeros.buffer()), 0, bytes);
+    found = session_->probe(configuration.input, host_pointer<float>(zeros.buffer()), tiles.input_dims(batch), outputs, control);
   } catch (...) {
     error = current_error();
   }
   lock.lock();
-  running_--;
-  free_if_idle(lock);
   if (error) throw *error;
   return found;
 }
 
-std::shared_ptr<TileEngine::Image> TileEngine::submit(Request request) {
-  const int64_t tiles = request.split.plan.tile_count();
-  auto image = std::make_shared<Image>(std::move(request), tiles);
+size_t TileEngine::configure(const ModelConfiguration& configuration, const std::vector<int64_t>& output_dims, runtime::RunControl* control) {
+  const auto same = [&](const std::unique_ptr<BatchClass>& known) {
+    const ModelConfiguration& c = known->configuration;
+    return c.input == configuration.input && c.output == configuration.output && c.tile == configuration.tile && c.fixed_batch == configuration.fixed_batch &&
+           known->output_dims == output_dims;
+  };
+  std::unique_lock lock(mutex_);
+  if (closed_) throw disposed_error();
+  const Busy busy(*this, lock);
+  const auto find = [&] { return static_cast<size_t>(std::find_if(classes_.begin(), classes_.end(), same) - classes_.begin()); };
+  if (const size_t known = find(); known < classes_.size()) return known;
+  lock.unlock();
+  auto made = std::make_unique<BatchClass>();
+  std::optional<Error> error;
+  try {
+    made->configuration = configuration;
+    made->output_dims = output_dims;
+    probe_batching(*session_, *made, {options_.max_batch, options_.max_delay_ms, 0}, options_.deterministic, control);
+  } catch (...) {
+    error = current_error();
+  }
+  lock.lock();
+  used_ = true;
+  if (error) throw *error;
+  if (const size_t known = find(); known < classes_.size()) return known;  // another load was faster
+  classes_.push_back(std::move(made));
+  return classes_.size() - 1;
+}
+
+Batching TileEngine::batching(size_t batch_class) const {
+  const std::lock_guard lock(mutex_);
+  return classes_.at(batch_class)->batching;
+}
+
+EngineStats TileEngine::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.tiles_queued = queue_.tiles();
+  for (const auto& image : arrivals_) stats.tiles_queued += image->tiles;
+  return stats;
+}
+
+void TileEngine::shrink() {
+  std::unique_lock lock(mutex_);
+  if (closed_ || !images_.empty() || classes_.empty() || !std::exchange(used_, false)) return;
+  const Busy busy(*this, lock);
+  const BatchClass& tiles = *classes_.front();
+  lock.unlock();
+  try {  // the arena is shrunk by a run, at its end
+    const int64_t rows = tiles.batching.fixed ? tiles.batching.size : 1;
+    const auto bytes = static_cast<size_t>(rows * tiles.tile_pixels()) * sizeof(float);
+    const BufferPool::Lease zeros = buffers_.take(bytes);
+    std::memset(host_pointer<void>(zeros.buffer()), 0, bytes);
+    session_->shrink_memory();
+    session_->probe(tiles.configuration.input, host_pointer<float>(zeros.buffer()), tiles.input_dims(rows), {tiles.configuration.output}, nullptr);
+  } catch (...) {  // then the memory stays until the next time; nobody waits for it
+  }
+  tables_.clear();
+  buffers_.trim();
+  cpu::return_free_memory();
+  lock.lock();
+}
+
+// ---------------------------------------------------------------------------------------------------- images
+
+std::shared_ptr<Image> TileEngine::submit(const std::shared_ptr<Client>& client, ImageRequest request) {
+  const auto image = std::make_shared<Image>(std::move(request), client);
   std::unique_lock lock(mutex_);
   images_.push_back(image);
-  if (disposed_) {
-    end(image, ErrorCode::kDisposed, "Expected a live extractor but received one that was disposed", lock);
-  } else {
-    try {
-      queue_.push_back(image);
-      start_workers(lock);
-    } catch (...) {
-      const Error error = current_error();
-      end(image, error.code(), error.what(), lock);
-    }
+  client->images_++;
+  used_ = true;
+  if (client->disposed_) {
+    end(image, disposed_error(), lock);
+    return image;
+  }
+  try {
+    check(image->request);
+    arrivals_.push_back(image);
+    start_workers();
+  } catch (...) {
+    end(image, current_error(), lock);
   }
   return image;
 }
 
+void TileEngine::check(const ImageRequest& request) const {
+  if (request.batch_class >= classes_.size()) throw Error(ErrorCode::kInvalidArgument, "Expected a configured model for an image but received one that is not");
+  const BatchClass& tiles = *classes_[request.batch_class];
+  const auto fits = [&](const Scale& scale) { return scale.tile() == tiles.configuration.tile; };
+  const std::vector<Scale>& scales = request.split.plan.scales;
+  if (request.split.source.type != split::PixelType::kUint8 || !std::all_of(scales.begin(), scales.end(), fits)) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected a uint8 image and a plan whose tiles are the model's (" + to_string(tiles.configuration.tile) +
+                                                 ") but received others; make the plan with the model's tile size");
+  }
+  for (size_t s = 0; s < request.pool.scales.size(); s++) {
+    if (request.pool.tile_elements(s) == tiles.tile_features()) continue;
+    throw Error(ErrorCode::kModelShape, "Expected " + std::to_string(request.pool.tile_elements(s)) + " numbers for a tile's features but the model gives " +
+                                            std::to_string(tiles.tile_features()));
+  }
+}
+
 void TileEngine::cancel(const std::shared_ptr<Image>& image) {
   std::unique_lock lock(mutex_);
-  end(image, ErrorCode::kCancelled, "cancelled", lock);
+  end(image, Error(ErrorCode::kCancelled, "cancelled"), lock);
 }
 
-void TileEngine::dispose(std::function<void()> done) {
-  std::unique_lock lock(mutex_);
-  disposed_ = true;
-  on_disposed_.push_back(std::move(done));
-  const auto images = images_;
-  for (const auto& image : images) end(image, ErrorCode::kDisposed, "Expected a live extractor but received one that was disposed while it worked", lock);
-  free_if_idle(lock);
+// The image gets no further batch; the first reason counts. It retires when nothing works on it any more.
+void TileEngine::end(const std::shared_ptr<Image>& image, const Error& error, std::unique_lock<std::mutex>& lock) {
+  if (image->error || std::find(images_.begin(), images_.end(), image) == images_.end()) return;
+  image->error = error;
+  std::erase(arrivals_, image);
+  queue_.remove(*image);
+  for (Batch* batch : batches_) {
+    if (!batch->wanted()) batch->control.cancel();
+  }
+  if (image->active == 0) retire(image, lock);
 }
+
+// One of those that worked on the image is done with it.
+void TileEngine::let_go(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
+  image->active--;
+  if (image->active == 0 && (image->error || image->scales_left == 0)) retire(image, lock);
+}
+
+void TileEngine::retire(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
+  const auto position = std::find(images_.begin(), images_.end(), image);
+  if (position == images_.end()) return;
+  images_.erase(position);
+  image->timings.total = milliseconds_since(image->submitted);
+  auto client = std::exchange(image->client, nullptr);
+  const Busy busy(*this, lock);  // the model is not freed under a callback that has not returned
+  lock.unlock();
+  image->release_features();
+  std::exchange(image->request.done, nullptr)(image->error, image->timings);
+  lock.lock();
+  client->images_--;
+  settle(*client, lock);
+  lock.unlock();
+  client.reset();  // the last one leaves, for which it takes the lock
+  lock.lock();
+}
+
+// ---------------------------------------------------------------------------------------------------- workers
 
 // As many workers as there is work for, or fewer if no more can be had; throws if there is none at all. A worker is a task on
-// the executor that takes one batch and then queues up again, so that other operations get their turn.
-void TileEngine::start_workers(std::unique_lock<std::mutex>&) {
-  int64_t tiles = 0;
-  for (const auto& image : queue_) tiles += image->tiles - image->next;
-  while (workers_ < worker_limit_ && workers_ - running_ < tiles) {
+// the executor that takes one turn and then queues up again, so that other operations get theirs.
+void TileEngine::start_workers() {
+  const int64_t wanted = queue_.tiles() + static_cast<int64_t>(arrivals_.size());
+  while (workers_ < worker_limit_ && workers_ - working_ < wanted) {
     try {
-      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); }, Priority::kModel);
+      submit_task([self = shared_from_this()] { self->work(); }, cpu::Priority::kModel);
     } catch (...) {
       if (workers_ == 0) throw;
       return;
@@ -178,184 +318,198 @@ void TileEngine::start_workers(std::unique_lock<std::mutex>&) {
 void TileEngine::work() {
   while (take_turn()) {
     try {
-      cpu::Executor::instance().submit([self = shared_from_this()] { self->work(); }, Priority::kModel);
+      submit_task([self = shared_from_this()] { self->work(); }, cpu::Priority::kModel);
       return;
     } catch (const std::bad_alloc&) {  // no memory to queue up with: the next turn is now
     }
   }
 }
 
-// Prepares one image or runs one batch; false: nothing is left, and the worker has gone.
+// Prepares an image or runs a batch; false: there is nothing to do now, and the worker has gone.
 bool TileEngine::take_turn() {
   std::unique_lock lock(mutex_);
-  if (queue_.empty()) {
-    workers_--;
-    return false;
-  }
-  const std::shared_ptr<Image> image = queue_.front();
-  running_++;
-  image->active++;
-  if (image->prepared) {
-    run_next_batch(image, lock);
+  const Busy busy(*this, lock);
+  working_++;
+  bool more = true;
+  if (!arrivals_.empty()) {
+    prepare(lock);
   } else {
-    prepare(image, lock);
+    more = !queue_.empty() && run_next_batch(lock);
   }
-  running_--;
-  image->active--;
-  if (image->active == 0 && (image->error || image->done == image->tiles)) retire(image, lock);
-  free_if_idle(lock);
-  if (!queue_.empty()) return true;
+  working_--;
+  if (more && (!arrivals_.empty() || !queue_.empty())) return true;
   workers_--;
   return false;
 }
 
-// The first image of the queue: out of it while it is prepared, and then in its place again.
-void TileEngine::prepare(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
-  queue_.pop_front();
-  image->timings.queue = milliseconds_since(image->submitted);
+void TileEngine::prepare(std::unique_lock<std::mutex>& lock) {
+  const std::shared_ptr<Image> image = arrivals_.front();
+  arrivals_.pop_front();
+  image->active++;
   lock.unlock();
   std::optional<Error> error;
   try {
-    check(image->request);
-    image->prepare();
+    image->prepare(tables_);
   } catch (...) {
     error = current_error();
   }
   lock.lock();
-  image->prepared = true;
-  if (error) return end(image, error->code(), error->what(), lock);
-  if (image->error) return;  // cancelled meanwhile
-  queue_.push_front(image);
-  start_workers(lock);
+  try {
+    if (error) throw *error;
+    if (!image->error) {  // not cancelled meanwhile
+      queue_.push(*image);
+      start_workers();
+    }
+  } catch (...) {
+    end(image, current_error(), lock);
+  }
+  let_go(image, lock);
 }
 
-// The first image of the queue: its next tiles, and after its last ones the pooling.
-void TileEngine::run_next_batch(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
-  int64_t queued = 0;
-  for (const auto& waiting : queue_) queued += waiting->tiles - waiting->next;
-  const int64_t idle = worker_limit_ - running_ + 1;
-  const int64_t first = image->next;
-  const int64_t count = std::min(policy_->batch({queued, idle, {}}), image->tiles - first);
-  image->next += count;
-  if (image->next == image->tiles) queue_.pop_front();
-  runtime::RunControl control;
-  std::optional<Error> error;
-  // Not an Input with handle 0: GCC 12 then reads a stale handle after take_input() has thrown.
-  std::optional<Input> input;
+// False: tiles wait for others to share a batch with.
+bool TileEngine::run_next_batch(std::unique_lock<std::mutex>& lock) {
+  const size_t batch_class = queue_.next_class();
+  const BatchPolicy& policy = *classes_[batch_class]->policy;
+  const std::chrono::nanoseconds waited = Clock::now() - queue_.oldest(batch_class);
+  const int64_t count = policy.batch({queue_.tiles_of_class(batch_class), worker_limit_ - working_ + 1, waited});
+  if (count == 0 && wake_after(policy.max_delay() - waited)) return false;
+  std::vector<TileRun> runs;
   try {
-    image->controls.push_back(&control);
-    input = take_input(configuration_.fixed_batch > 0 ? configuration_.fixed_batch : count);
-    lock.unlock();
-    run_batch(*image, first, count, input->buffer, control);
+    runs = queue_.take(std::max<int64_t>(count, 1));
+  } catch (...) {  // no memory for the list, and nothing is taken: then the image whose turn it is ends
+    const Error error = current_error();
+    const auto waiting = std::find_if(images_.begin(), images_.end(), [&](const auto& image) { return image->batch_class == batch_class && image->before; });
+    end(std::shared_ptr<Image>(*waiting), error, lock);
+    return true;
+  }
+  run(runs, lock);
+  return true;
+}
+
+// Called and left under the lock.
+void TileEngine::run(const std::vector<TileRun>& runs, std::unique_lock<std::mutex>& lock) {
+  std::optional<Batch> made;
+  try {
+    made.emplace(runs);
+  } catch (...) {
+    const Error error = current_error();
+    for (const TileRun& run : runs) end(image_of(run), error, lock);
+    return;
+  }
+  Batch& batch = *made;
+  const BatchClass& tiles = *classes_[runs.front().image->batch_class];
+  const int64_t count = batch.tiles();
+  const int64_t rows = tiles.batching.fixed ? tiles.batching.size : count;
+  for (size_t i = 0; i < batch.runs.size(); i++) {
+    batch.images[i]->active++;
+    if (batch.runs[i].first == 0) batch.images[i]->timings.queue = milliseconds_since(batch.images[i]->submitted);
+  }
+  stats_.tiles_running += count;
+  batches_.push_back(&batch);
+  lock.unlock();
+  FeatureSlab features;
+  std::optional<Error> error;
+  BatchTimes times;
+  try {
+    features = run_batch(*session_, tiles, batch.runs, buffers_, batch.control, times);
   } catch (...) {
     error = current_error();
   }
-  if (!lock.owns_lock()) lock.lock();
-  if (input) inputs_.push_back(*input);
-  std::erase(image->controls, &control);
-  if (error) end(image, error->code(), error->what(), lock);
-  image->done += count;
-  if (!image->error && image->done == image->tiles) pool_image(image, lock);
+  lock.lock();
+  std::erase(batches_, &batch);
+  stats_.tiles_running -= count;
+  for (size_t i = 0; i < batch.runs.size(); i++) {
+    const double share = static_cast<double>(batch.runs[i].count) / static_cast<double>(count);
+    batch.images[i]->timings.split += times.split * share;
+    batch.images[i]->timings.model += times.model * share;
+  }
+  const bool mixed = std::any_of(batch.images.begin(), batch.images.end(), [&](const auto& image) { return image != batch.images.front(); });
+  if (!error) {
+    stats_.batches_done++;
+    stats_.tiles_done += count;
+    stats_.rows_done += rows;
+    deliver(batch, features, lock);
+  } else if (mixed && batch.wanted()) {
+    // One image's tiles may be what the model fails on: the others are not to suffer for it.
+    std::vector<TileRun> alone(1);
+    for (const TileRun& part : runs) {
+      alone[0] = part;
+      if (!image_of(part)->error) run(alone, lock);
+    }
+  } else {
+    for (const auto& image : batch.images) end(image, *error, lock);
+  }
+  features.reset();
+  for (const auto& image : batch.images) let_go(image, lock);
 }
 
-void TileEngine::pool_image(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
-  lock.unlock();
+void TileEngine::deliver(const Batch& batch, const FeatureSlab& features, std::unique_lock<std::mutex>& lock) {
+  int64_t row = 0;
+  for (size_t i = 0; i < batch.runs.size(); i++) {
+    const TileRun& run = batch.runs[i];
+    const std::shared_ptr<Image>& image = batch.images[i];
+    for (int64_t tile = run.first; tile < run.first + run.count; tile++, row++) {
+      if (image->error) continue;
+      try {
+        if (image->store(tile, features, row * image->tile_features())) start_pooling(image, image->scale_of(tile), lock);
+      } catch (...) {
+        end(image, current_error(), lock);
+      }
+    }
+  }
+}
+
+// Before other work: it frees memory and lets a caller go on.
+void TileEngine::start_pooling(const std::shared_ptr<Image>& image, size_t scale, std::unique_lock<std::mutex>& lock) {
+  image->active++;
+  busy_++;
+  try {
+    submit_task([self = shared_from_this(), image, scale] { self->pool(image, scale); }, cpu::Priority::kPool);
+  } catch (...) {  // no memory to queue up with: now, then
+    lock.unlock();
+    pool(image, scale);
+    lock.lock();
+  }
+}
+
+void TileEngine::pool(const std::shared_ptr<Image>& image, size_t scale) {
   const Clock::time_point start = Clock::now();
   std::optional<Error> error;
   try {
-    pool_all(image->request.pool, {host_pointer<const float>(image->features.buffer())}, image->request.destination);
+    image->pool(scale);
   } catch (...) {
     error = current_error();
   }
-  const double pooled = milliseconds_since(start);
-  lock.lock();
-  image->timings.pool = pooled;
-  if (error) end(image, error->code(), error->what(), lock);
+  const double took = milliseconds_since(start);
+  std::unique_lock lock(mutex_);
+  image->timings.pool += took;
+  image->scales_left--;
+  if (error) end(image, *error, lock);
+  let_go(image, lock);
+  busy_--;
+  free_if_idle(lock);
 }
 
-// Input buffers are sized for the configuration's tiles: larger ones would not fit.
-void TileEngine::check(const Request& request) const {
-  const auto fits = [this](const Scale& scale) { return scale.tile() == configuration_.tile; };
-  const std::vector<Scale>& scales = request.split.plan.scales;
-  if (request.split.source.type != split::PixelType::kUint8 || !std::all_of(scales.begin(), scales.end(), fits)) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected a uint8 image and a plan whose tiles are the model's (" + to_string(configuration_.tile) +
-                                                 ") but received others; make the plan with the model's tile size");
+// False: there is no memory to plan it.
+bool TileEngine::wake_after(std::chrono::nanoseconds delay) {
+  if (wake_planned_) return true;
+  const auto wake = [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const std::lock_guard lock(self->mutex_);
+    self->wake_planned_ = false;
+    try {
+      self->start_workers();
+    } catch (...) {  // no memory for a worker: the next image brings one
+    }
+  };
+  try {
+    cpu::Executor::instance().submit_after(delay, wake, cpu::Priority::kModel);
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-}
-
-// Makes and runs tiles first .. first + count - 1 of the image.
-void TileEngine::run_batch(Image& image, int64_t first, int64_t count, Buffer input, runtime::RunControl& control) {
-  Clock::time_point start = Clock::now();
-  const int64_t rows = configuration_.fixed_batch > 0 ? configuration_.fixed_batch : count;
-  const int64_t tile_pixels = kChannels * configuration_.tile.height * configuration_.tile.width;
-  split::Params params = image.split_params;
-  params.tiles.assign(image.targets.begin() + first, image.targets.begin() + first + count);
-  for (int64_t i = 0; i < count; i++) params.tiles[static_cast<size_t>(i)].offset = i * tile_pixels;
-  split::run(params, cpu::cpu_backend(), host_buffer(image.request.pixels), std::vector<Buffer>(params.scales.size(), input));
-  float* const tiles = host_pointer<float>(input);
-  if (rows > count) std::memset(tiles + count * tile_pixels, 0, static_cast<size_t>((rows - count) * tile_pixels) * sizeof(float));
-  const double split_time = milliseconds_since(start);
-
-  start = Clock::now();
-  float* const features = host_pointer<float>(image.features.buffer()) + first * image.tile_features;
-  if (rows == count) {
-    session_->run(configuration_.input, tiles, input_dims(rows), configuration_.output, features, image.output_dims(rows), &control);
-  } else {  // a fixed batch that the image's last tiles do not fill
-    const Scratch whole(static_cast<size_t>(rows * image.tile_features) * sizeof(float));
-    session_->run(configuration_.input, tiles, input_dims(rows), configuration_.output, host_pointer<float>(whole.buffer()), image.output_dims(rows), &control);
-    std::memcpy(features, host_pointer<float>(whole.buffer()), static_cast<size_t>(count * image.tile_features) * sizeof(float));
-  }
-  const double model_time = milliseconds_since(start);
-
-  const std::lock_guard lock(mutex_);
-  image.timings.split += split_time;
-  image.timings.model += model_time;
-}
-
-// A free input buffer with room for so many tiles, or a new one. Called under the lock.
-TileEngine::Input TileEngine::take_input(int64_t tiles) {
-  if (!inputs_.empty()) {
-    const Input input = inputs_.back();
-    inputs_.pop_back();
-    if (input.tiles >= tiles) return input;
-    cpu::cpu_backend().release(input.buffer);
-  }
-  const int64_t bytes =
-      checked_product("a tile batch's bytes", tiles, kChannels, configuration_.tile.height, configuration_.tile.width, int64_t{sizeof(float)});
-  inputs_.reserve(static_cast<size_t>(worker_limit_));  // giving it back cannot fail then
-  return {cpu::cpu_backend().allocate(static_cast<size_t>(bytes)), tiles};
-}
-
-// The image gets no further batch; the first reason counts. It retires when its last worker leaves it.
-void TileEngine::end(const std::shared_ptr<Image>& image, ErrorCode code, const char* message, std::unique_lock<std::mutex>& lock) {
-  if (image->error || std::find(images_.begin(), images_.end(), image) == images_.end()) return;
-  image->error.emplace(code, message);
-  std::erase(queue_, image);
-  for (runtime::RunControl* control : image->controls) control->cancel();
-  if (image->active == 0) retire(image, lock);
-}
-
-void TileEngine::retire(const std::shared_ptr<Image>& image, std::unique_lock<std::mutex>& lock) {
-  std::erase(images_, image);
-  image->features = Scratch();
-  image->timings.total = milliseconds_since(image->submitted);
-  const auto done = std::exchange(image->request.done, nullptr);
-  running_++;  // the model is not freed under a callback that has not returned
-  lock.unlock();
-  done(image->error, image->timings);
-  lock.lock();
-  running_--;
-  free_if_idle(lock);  // a disposal that came meanwhile counts on it
-}
-
-void TileEngine::free_if_idle(std::unique_lock<std::mutex>& lock) {
-  if (!disposed_ || running_ > 0 || !images_.empty()) return;
-  session_.reset();
-  for (const Input& input : std::exchange(inputs_, {})) cpu::cpu_backend().release(input.buffer);
-  const auto callbacks = std::exchange(on_disposed_, {});
-  lock.unlock();
-  for (const auto& done : callbacks) done();
-  lock.lock();
+  wake_planned_ = true;
+  return true;
 }
 
 }  // namespace manyscale::engine

@@ -29,6 +29,7 @@ class Handle {
   T* object_;
 };
 
+using IoBinding = Handle<OrtIoBinding, &Api::ReleaseIoBinding>;
 using Status = Handle<OrtStatus, &Api::ReleaseStatus>;
 using MemoryInfo = Handle<OrtMemoryInfo, &Api::ReleaseMemoryInfo>;
 using ModelMetadata = Handle<OrtModelMetadata, &Api::ReleaseModelMetadata>;

@@ -9,6 +9,7 @@
 struct OrtAllocator;
 struct OrtCUDAProviderOptionsV2;
 struct OrtEnv;
+struct OrtIoBinding;
 struct OrtMemoryInfo;
 struct OrtModelMetadata;
 struct OrtRunOptions;
@@ -95,6 +96,11 @@ inline constexpr int kDefaultMemory = 0;
   MANYSCALE_ORT(125, GetAvailableProviders, OrtStatus*, (char***, int* count))                                                                               \
   MANYSCALE_ORT(126, ReleaseAvailableProviders, OrtStatus*, (char**, int count))                                                                             \
   MANYSCALE_ORT(130, AddSessionConfigEntry, OrtStatus*, (OrtSessionOptions*, const char* key, const char* value))                                            \
+  MANYSCALE_ORT(133, RunWithBinding, OrtStatus*, (OrtSession*, const OrtRunOptions*, const OrtIoBinding*))                                                   \
+  MANYSCALE_ORT(134, CreateIoBinding, OrtStatus*, (OrtSession*, OrtIoBinding**))                                                                             \
+  MANYSCALE_ORT(135, ReleaseIoBinding, void, (OrtIoBinding*))                                                                                                \
+  MANYSCALE_ORT(136, BindInput, OrtStatus*, (OrtIoBinding*, const char* name, const OrtValue*))                                                              \
+  MANYSCALE_ORT(137, BindOutput, OrtStatus*, (OrtIoBinding*, const char* name, const OrtValue*))                                                             \
   MANYSCALE_ORT(165, AddRunConfigEntry, OrtStatus*, (OrtRunOptions*, const char* key, const char* value))                                                    \
   MANYSCALE_ORT(170, SessionOptionsAppendExecutionProvider_TensorRT_V2, OrtStatus*, (OrtSessionOptions*, const OrtTensorRTProviderOptionsV2*))               \
   MANYSCALE_ORT(171, CreateTensorRTProviderOptions, OrtStatus*, (OrtTensorRTProviderOptionsV2**))                                                            \

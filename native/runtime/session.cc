@@ -156,7 +156,9 @@ struct Session::State {
   void check_output_index(size_t output) const;
   void check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const;
   ort::Value tensor(const float* data, const std::vector<int64_t>& dims) const;
-  std::string execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values, RunControl* control);
+  template <typename Invoke>
+  std::string execute(RunControl* control, Invoke invoke);
+  std::string run_bound(size_t input, const ort::Value& in_value, size_t output, const ort::Value& out_value, RunControl* control);
   std::vector<ort::Value> run_unbound(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control);
   ValueInfo inspect_result(size_t output, const ort::Value& value) const;
 };
@@ -264,9 +266,9 @@ ort::Value Session::State::tensor(const float* data, const std::vector<int64_t>&
   return value;
 }
 
-// One run; '' or the runtime's reason. Null `values` are made by the runtime and are then the caller's.
-std::string Session::State::execute(size_t input, const ort::Value& value, const std::vector<const char*>& names, std::vector<OrtValue*>& values,
-                                    RunControl* control) {
+// One run, which `invoke` starts with the options that it is given; '' or the runtime's reason.
+template <typename Invoke>
+std::string Session::State::execute(RunControl* control, Invoke invoke) {
   const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelRun, "a run's options to be accepted"); };
   ort::RunOptions options(api);  // new for every run: its flag to terminate cannot be trusted again once set
   check(api.CreateRunOptions(options.out()));
@@ -274,11 +276,7 @@ std::string Session::State::execute(size_t input, const ort::Value& value, const
   const ActiveRun active(control, api, options.get());
   const bool shrinking = shrink.exchange(false);
   if (shrinking) check(api.AddRunConfigEntry(options.get(), "memory.enable_memory_arena_shrinkage", "cpu:0"));
-
-  const char* input_name = inputs[input].name.c_str();
-  const OrtValue* input_value = value.get();
-  const std::string reason =
-      ort::message_of(api, api.Run(session.get(), options.get(), &input_name, &input_value, 1, names.data(), names.size(), values.data()));
+  const std::string reason = ort::message_of(api, invoke(options.get()));
   if (!reason.empty()) {
     if (shrinking) shrink = true;
     ActiveRun::throw_if_cancelled(control);  // the runtime has no code for it
@@ -286,12 +284,25 @@ std::string Session::State::execute(size_t input, const ort::Value& value, const
   return reason;
 }
 
+// A run that reads and writes memory of ours; '' or the runtime's reason.
+std::string Session::State::run_bound(size_t input, const ort::Value& in_value, size_t output, const ort::Value& out_value, RunControl* control) {
+  ort::IoBinding binding(api);
+  ort::check(api, api.CreateIoBinding(session.get(), binding.out()), ErrorCode::kModelRun, "a binding of memory");
+  ort::check(api, api.BindInput(binding.get(), inputs[input].name.c_str(), in_value.get()), ErrorCode::kModelRun, "an input that can be bound");
+  ort::check(api, api.BindOutput(binding.get(), outputs[output].name.c_str(), out_value.get()), ErrorCode::kModelRun, "an output that can be bound");
+  return execute(control, [&](const OrtRunOptions* options) { return api.RunWithBinding(session.get(), options, binding.get()); });
+}
+
 // A run whose outputs the runtime allocates.
 std::vector<ort::Value> Session::State::run_unbound(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control) {
   std::vector<const char*> names;
   for (const size_t output : wanted) names.push_back(outputs[output].name.c_str());
   std::vector<OrtValue*> values(names.size(), nullptr);
-  const std::string reason = execute(input, value, names, values, control);
+  const char* input_name = inputs[input].name.c_str();
+  const OrtValue* input_value = value.get();
+  const std::string reason = execute(control, [&](const OrtRunOptions* options) {
+    return api.Run(session.get(), options, &input_name, &input_value, 1, names.data(), names.size(), values.data());
+  });
   std::vector<ort::Value> owners;
   for (OrtValue* result : values) owners.emplace_back(api, result);
   if (!reason.empty()) ort::throw_failure(ErrorCode::kModelRun, "the model to run", reason);
@@ -342,10 +353,7 @@ void Session::run(size_t input, const float* data, const std::vector<int64_t>& d
   state.check_output(input, output, out_dims);
   const ort::Value in_value = state.tensor(data, dims);
   const ort::Value out_value = state.tensor(out, out_dims);
-  if (agrees(state.outputs[output], out_dims)) {
-    std::vector<OrtValue*> values{out_value.get()};
-    if (state.execute(input, in_value, {state.outputs[output].name.c_str()}, values, control).empty()) return;
-  }
+  if (agrees(state.outputs[output], out_dims) && state.run_bound(input, in_value, output, out_value, control).empty()) return;
   // The runtime refuses to bind an output that contradicts the model's declaration even when the declaration is wrong, and
   // only its words, which change from version to version, tell an output of another shape from any other failure. A run
   // without a buffer of ours settles both; it throws when the failure was another one.

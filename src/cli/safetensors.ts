@@ -3,7 +3,7 @@
 
 import { ManyscaleError } from '../errors.js';
 import type { OutputFile } from './files.js';
-import { littleEndian, type NamedTensor, type TensorWriter } from './tensorfile.js';
+import { type Dtype, littleEndian, type NamedTensor, type TensorWriter } from './tensorfile.js';
 
 interface Entry {
   dtype: string;
@@ -20,6 +20,8 @@ const MAX_HEADER_BYTES = 100_000_000;
 const ENTRY_BYTES = 320;
 const METADATA_BYTES = 65_536;
 
+const DTYPES: Readonly<Record<Dtype, string>> = { float32: 'F32', float16: 'F16' };
+
 /** Room for a header that names `names`; a multiple of 8, so that the tensors are aligned. */
 function reserve(names: readonly string[]): number {
   const named = names.reduce((sum, name) => sum + Buffer.byteLength(JSON.stringify(name)) + ENTRY_BYTES, 0);
@@ -30,7 +32,7 @@ function reserve(names: readonly string[]): number {
  * A file with one tensor per name.
  * @param names of all tensors that may be appended, each at most once.
  */
-export function safetensorsWriter(file: OutputFile, names: readonly string[]): TensorWriter {
+export function safetensorsWriter(file: OutputFile, names: readonly string[], dtype: Dtype = 'float32'): TensorWriter {
   const room = reserve(names);
   if (room > MAX_HEADER_BYTES) {
     throw new ManyscaleError(
@@ -44,7 +46,7 @@ export function safetensorsWriter(file: OutputFile, names: readonly string[]): T
   return {
     async append({ name, dims, data }: NamedTensor) {
       await file.write(littleEndian(data), LENGTH_BYTES + room + offset);
-      entries[name] = { dtype: 'F32', shape: [...dims], data_offsets: [offset, offset + data.byteLength] };
+      entries[name] = { dtype: DTYPES[dtype], shape: [...dims], data_offsets: [offset, offset + data.byteLength] };
       offset += data.byteLength;
     },
     async finish(metadata) {

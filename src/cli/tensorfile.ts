@@ -3,11 +3,15 @@
 
 import { endianness } from 'node:os';
 
-/** A float32 tensor and the name that it has in a file. */
+/** Of the elements of a tensor. */
+export type Dtype = 'float32' | 'float16';
+
+/** A tensor and the name that it has in a file. */
 export interface NamedTensor {
   name: string;
   dims: readonly number[];
-  data: Float32Array;
+  /** Two bytes per element are float16. */
+  data: Float32Array | Uint16Array;
 }
 
 /** Takes tensors one after another. */
@@ -18,7 +22,8 @@ export interface TensorWriter {
 }
 
 /** The bytes of `data` in little-endian order, which both formats use. No copy where the machine has that order itself. */
-export function littleEndian(data: Float32Array): Uint8Array {
+export function littleEndian(data: Float32Array | Uint16Array): Uint8Array {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return endianness() === 'LE' ? bytes : Buffer.from(bytes).swap32();
+  if (endianness() === 'LE') return bytes;
+  return data.BYTES_PER_ELEMENT === 2 ? Buffer.from(bytes).swap16() : Buffer.from(bytes).swap32();
 }

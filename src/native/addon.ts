@@ -125,8 +125,18 @@ export interface NativeSessionOptions {
   runtime: string;
   /** A path, or the model's bytes (copied). */
   model: string | Uint8Array;
+  /** Tells models apart by what they are: sessions of one identity share the model, and with equal batching options also the queue. */
+  identity: string;
   /** At most so many batches at once; 0: one per thread of the executor. */
   threads: number;
+  /** Largest batch; 0: the engine's choice. */
+  maxBatch: number;
+  /** Milliseconds that tiles may wait for others to share a batch with; -1: the engine's choice. */
+  maxDelay: number;
+  /** Every batch has one size, so that a result does not depend on what else is in flight. */
+  deterministic: boolean;
+  /** Limit on the bytes in flight of this session; 0: the process's common limit. */
+  maxBytes: number;
 }
 
 export interface NativeModelConfiguration {
@@ -137,8 +147,33 @@ export interface NativeModelConfiguration {
   tile: NativeSize;
   /** Batch size that the model demands; 0: any. */
   fixedBatch: number;
-  /** Largest batch; 0: the engine's choice. */
-  maxBatch: number;
+}
+
+/** How tiles are batched. */
+export interface NativeBatching {
+  /** A tile's features were the same, bit by bit, alone and in every batch that was tried. */
+  invariant: boolean;
+  /** Largest batch, in tiles. */
+  size: number;
+  /** Every batch has exactly `size` rows: the model demands it, or the option `deterministic`. */
+  fixed: boolean;
+  /** Batches that may run at once. */
+  workers: number;
+}
+
+/** Bytes in flight that an image may take. Given back by release() or when it is collected. */
+export interface NativeTicket {
+  /** Later calls do nothing. */
+  release(): void;
+}
+
+/** Now, and since the load. Extractors that share a queue have their tiles and batches in common. */
+export interface NativeStats {
+  tiles: { queued: number; running: number; done: number };
+  /** Runs of the model, and the rows that they had: more than tiles where batches are padded. */
+  batches: { done: number; rows: number };
+  /** In flight by tickets; `waiting`: tickets that are asked for and not yet given. */
+  bytes: { inFlight: number; limit: number; waiting: number };
 }
 
 /** What one tile gave: the output's dims with a leading batch of 1. */
@@ -156,6 +191,8 @@ export interface NativeExtractRequest {
   numPrefixTokens: number;
   grid: NativeSize;
   channels: number;
+  /** Of the features. */
+  dtype: 'float32' | 'float16';
 }
 
 export interface NativeTimings {
@@ -168,7 +205,8 @@ export interface NativeTimings {
 }
 
 export interface NativeExtractResult {
-  data: Float32Array;
+  /** Uint16Array: the bits of float16 numbers. */
+  data: Float32Array | Uint16Array;
   timings: NativeTimings;
 }
 
@@ -182,10 +220,21 @@ export interface NativeSession {
   readonly runtime: NativeRuntimeInfo;
   /** Runs one tile of zeros through every given output; `output` indices, results in the same order. */
   probe(configuration: NativeModelConfiguration, outputs: number[]): NativeJob<NativeProbe[]>;
-  /** Before the first extract, once. */
-  configure(configuration: NativeModelConfiguration): void;
+  /**
+   * Before the first extract, once. `outputDims`: of the output for one tile, as probed, without the batch. Runs tiles of
+   * noise alone and together, which also warms the model up.
+   */
+  configure(configuration: NativeModelConfiguration, outputDims: number[]): NativeJob<NativeBatching>;
+  /** A ticket if there is room and nobody waits, else undefined. Throws ERR_IMAGE_TOO_LARGE when it could never be given. */
+  tryReserve(bytes: number): NativeTicket | undefined;
+  /** First come, first served. Rejects like tryReserve. */
+  reserve(bytes: number): NativeJob<NativeTicket>;
+  /** The caller holds a ticket for it. */
   extract(request: NativeExtractRequest): NativeJob<NativeExtractResult>;
-  /** Cancels what runs, waits for it and frees the model. Calls after the first wait for the same end. */
+  stats(): NativeStats;
+  /** Gives back memory that is kept for the next image: reused buffers, the runtime's arena. Nothing while images are in flight. */
+  shrink(): NativeJob<void>;
+  /** Cancels this session's images, waits for them and frees what no other session shares. Calls after the first wait for the same end. */
   dispose(): Promise<void>;
 }
 

@@ -5,6 +5,7 @@ import { abortable } from '../abort.js';
 import { type ErrorCode, ManyscaleError } from '../errors.js';
 import type {
   Addon,
+  NativeBatching,
   NativeBuildInfo,
   NativeExtractRequest,
   NativeExtractResult,
@@ -19,6 +20,8 @@ import type {
   NativeSessionOptions,
   NativeSize,
   NativeSplitRequest,
+  NativeStats,
+  NativeTicket,
 } from './addon.js';
 import { loadAddon } from './load.js';
 
@@ -37,17 +40,19 @@ const NATIVE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_DISPOSED',
 ]);
 
+export function disposedMeanwhile(cause?: unknown): ManyscaleError {
+  return new ManyscaleError(
+    'ERR_DISPOSED',
+    'Expected an Extractor in use but received one that was disposed meanwhile',
+    cause === undefined ? undefined : { cause },
+  );
+}
+
 function translate(error: unknown): unknown {
   if (error instanceof ManyscaleError) return error;
   const { code, message } = error as { code?: unknown; message?: unknown };
   // Nobody but disposal cancels work whose caller has not left: an aborted caller already has its signal's reason.
-  if (code === 'ERR_CANCELLED') {
-    return new ManyscaleError(
-      'ERR_DISPOSED',
-      'Expected an Extractor in use but received one that was disposed meanwhile',
-      { cause: error },
-    );
-  }
+  if (code === 'ERR_CANCELLED') return disposedMeanwhile(error);
   if (typeof code === 'string' && NATIVE_CODES.has(code))
     return new ManyscaleError(code as ErrorCode, String(message), { cause: error });
   return error;
@@ -136,14 +141,52 @@ export function probeSession(
   return run(() => session.probe(configuration, outputs), signal);
 }
 
-export function configureSession(session: NativeSession, configuration: NativeModelConfiguration): void {
-  call(() => session.configure(configuration));
+export function configureSession(
+  session: NativeSession,
+  configuration: NativeModelConfiguration,
+  outputDims: number[],
+  signal: AbortSignal | undefined,
+): Promise<NativeBatching> {
+  return run(() => session.configure(configuration, outputDims), signal);
 }
 
-export function runExtract(
+/** At once where there is room and nobody waits. Throws what `reserve` would reject with. */
+export function tryReserve(session: NativeSession, bytes: number): NativeTicket | undefined {
+  return call(() => session.tryReserve(bytes));
+}
+
+/** First come, first served. A ticket that comes after the abort is given back. */
+export function reserve(session: NativeSession, bytes: number, signal: AbortSignal): Promise<NativeTicket> {
+  return run(
+    () => session.reserve(bytes),
+    signal,
+    (ticket) => ticket.release(),
+  );
+}
+
+/** `result` rejects at once when the signal aborts; `ended` resolves when native code has really left the image. */
+export function startExtract(
   session: NativeSession,
   request: NativeExtractRequest,
-  signal: AbortSignal | undefined,
-): Promise<NativeExtractResult> {
-  return run(() => session.extract(request), signal);
+  signal: AbortSignal,
+): { result: Promise<NativeExtractResult>; ended: Promise<void> } {
+  const job = call(() => session.extract(request));
+  const work = job.promise.catch((error: unknown) => {
+    throw translate(error);
+  });
+  const nothing = () => {};
+  return { result: abortable(work, signal, () => job.cancel()), ended: job.promise.then(nothing, nothing) };
+}
+
+export function readStats(session: NativeSession): NativeStats {
+  return call(() => session.stats());
+}
+
+/** Never rejects: memory that could not be given back now is later. */
+export async function shrinkSession(session: NativeSession): Promise<void> {
+  try {
+    await session.shrink().promise;
+  } catch {
+    // disposed meanwhile, or the runtime cannot
+  }
 }

@@ -37,6 +37,13 @@ export function readFloat32(path: string): NumpyArray<Float32Array> {
   return { shape, data: new Float32Array(body) };
 }
 
+/** The bits of half-precision numbers. */
+export function readFloat16(path: string): NumpyArray<Uint16Array> {
+  const { descr, shape, body } = read(path);
+  if (descr !== '<f2') throw new Error(`Expected float16 in ${path} but it has ${descr}`);
+  return { shape, data: new Uint16Array(body) };
+}
+
 export function readUint8(path: string): NumpyArray<Uint8Array> {
   const { descr, shape, body } = read(path);
   if (descr !== '|u1') throw new Error(`Expected uint8 in ${path} but it has ${descr}`);

@@ -1,9 +1,9 @@
-// Reads .safetensors files with float32 tensors, as strictly as the format's own reader: no gaps, no overlaps.
+// Reads .safetensors files with float32 or float16 (as bits) tensors, as strictly as the format's own reader: no gaps, no overlaps.
 import { readFileSync } from 'node:fs';
 
 export interface SafeTensors {
   metadata: Record<string, string>;
-  tensors: Map<string, { shape: number[]; data: Float32Array }>;
+  tensors: Map<string, { shape: number[]; data: Float32Array | Uint16Array }>;
 }
 
 export function readSafetensors(path: string): SafeTensors {
@@ -17,13 +17,14 @@ export function readSafetensors(path: string): SafeTensors {
   for (const [name, entry] of Object.entries(entries)) {
     const { dtype, shape, data_offsets } = entry as { dtype: string; shape: number[]; data_offsets: [number, number] };
     const [from, to] = data_offsets;
-    const expected = shape.reduce((product, dim) => product * dim, 4);
-    if (dtype !== 'F32' || from !== end || to - from !== expected)
+    const Elements = dtype === 'F16' ? Uint16Array : Float32Array;
+    const expected = shape.reduce((product, dim) => product * dim, Elements.BYTES_PER_ELEMENT);
+    if ((dtype !== 'F32' && dtype !== 'F16') || from !== end || to - from !== expected)
       throw new Error(`${path}: ${name} ${JSON.stringify(entry)}`);
     // A copy of its own: typed arrays need an aligned start.
     tensors.set(name, {
       shape,
-      data: new Float32Array(new Uint8Array(bytes.subarray(start + from, start + to)).buffer),
+      data: new Elements(new Uint8Array(bytes.subarray(start + from, start + to)).buffer),
     });
     end = to;
   }

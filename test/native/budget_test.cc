@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "device/cpu/executor.h"
 #include "device/cpu/memory.h"
-#include "engine/parts.h"
 #include "failing_new.h"
 
 using manyscale::Error;
@@ -220,9 +220,10 @@ TEST_CASE("budget: where memory runs out nothing is reserved and nobody waits") 
     for (int64_t successes = 0;; successes++) {
       Answer answer;
       Budget::Done done = into(answer);
+      std::shared_ptr<Budget::Request> request;
       try {
         const FailingNew failing(successes);
-        budget->reserve(fits ? 50 : 60, std::move(done));
+        request = budget->reserve(fits ? 50 : 60, std::move(done));
       } catch (const std::bad_alloc&) {
         failures++;
         CHECK(answer.calls == 0);
@@ -231,6 +232,8 @@ TEST_CASE("budget: where memory runs out nothing is reserved and nobody waits") 
         continue;
       }
       CHECK(answer.calls == (fits ? 1 : 0));
+      budget->cancel(request);
+      CHECK(answer.calls == 1);
       break;
     }
     if (fits) CHECK(budget->state().bytes == 50);  // the answer and its ticket are gone
@@ -242,7 +245,7 @@ TEST_CASE("budget: the process's own") {
   const Budget::State state = Budget::common()->state();
   CHECK(Budget::common() == Budget::common());
   CHECK(state.max_bytes == manyscale::cpu::usable_memory() / 4);
-  CHECK(state.max_images == std::max(8, 2 * manyscale::engine::executor_threads()));
+  CHECK(state.max_images == std::max(8, 2 * manyscale::cpu::Executor::instance().thread_count()));
 }
 
 TEST_CASE("budget: many threads reserve, give back and cancel") {

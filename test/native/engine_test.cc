@@ -29,7 +29,7 @@ struct Outcome {
 };
 
 struct Submitted {
-  std::shared_ptr<TileEngine::Image> image;
+  std::shared_ptr<Image> image;
   std::future<Outcome> outcome;
 };
 
@@ -40,8 +40,26 @@ std::vector<uint8_t> picture(int64_t side, unsigned seed) {
   return pixels;
 }
 
+ImageRequest request_for(int64_t side, std::vector<double> scales, size_t batch_class = 0) {
+  ImageRequest request;
+  request.batch_class = batch_class;
+  request.split.source = {split::PixelType::kUint8, 1, 3, side, side, 0};
+  PlanOptions options;
+  options.scales = std::move(scales);
+  options.base = options.tile = Size{kTile, kTile};
+  request.split.plan = make_plan({side, side}, options);
+  request.split.joined = true;
+  PoolRequest pool;
+  pool.plan = request.split.plan;
+  pool.prefix = 1;
+  pool.features.assign(pool.plan.scales.size(), {{12, 12}, 128});
+  pool.joined = true;
+  request.pool = pool_params(pool);
+  return request;
+}
+
 Submitted submit(
-    TileEngine& engine, int64_t side, std::vector<double> scales, unsigned seed, const std::function<void()>& at_end = [] {}) {
+    const std::shared_ptr<Client>& client, int64_t side, std::vector<double> scales, unsigned seed, const std::function<void()>& at_end = [] {}) {
   struct Flight {
     std::vector<uint8_t> pixels;
     std::promise<Outcome> promise;
@@ -49,20 +67,8 @@ Submitted submit(
   };
   const auto flight = std::make_shared<Flight>();
   flight->pixels = picture(side, seed);
-  TileEngine::Request request;
-  request.split.source = {split::PixelType::kUint8, 1, 3, side, side, 0};
-  PlanOptions options;
-  options.scales = std::move(scales);
-  options.base = options.tile = Size{kTile, kTile};
-  request.split.plan = make_plan({side, side}, options);
-  request.split.joined = true;
+  ImageRequest request = request_for(side, std::move(scales));
   request.pixels = flight->pixels.data();
-  PoolRequest pool;
-  pool.plan = request.split.plan;
-  pool.prefix = 1;
-  pool.features.assign(pool.plan.scales.size(), {{12, 12}, 128});
-  pool.joined = true;
-  request.pool = pool_params(pool);
   flight->outcome.features.assign(static_cast<size_t>(request.pool.output_elements()), NAN);
   request.destination = flight->outcome.features.data();
   request.done = [flight, at_end](const std::optional<Error>& error, const Timings& timings) {
@@ -73,22 +79,31 @@ Submitted submit(
   };
   Submitted submitted;
   submitted.outcome = flight->promise.get_future();
-  submitted.image = engine.submit(std::move(request));
+  submitted.image = client->submit(std::move(request));
   return submitted;
 }
 
-std::shared_ptr<TileEngine> vit(int workers = 0, int64_t fixed_batch = 0) {
-  auto engine = load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/test/models/vit_emoji_96.onnx", {}}, workers);
-  ModelConfiguration configuration;
-  configuration.tile = {kTile, kTile};
-  configuration.fixed_batch = fixed_batch;
-  engine->configure(configuration);
-  return engine;
+std::shared_ptr<Client> load_vit(const EngineOptions& options = {}, const std::string& identity = "") {
+  return load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/test/models/vit_emoji_96.onnx", {}, identity}, options);
 }
 
-void dispose(TileEngine& engine) {
+ModelConfiguration configuration(int64_t fixed_batch = 0) { return {0, 0, {kTile, kTile}, fixed_batch}; }
+
+std::shared_ptr<Client> vit(const EngineOptions& options = {}, int64_t fixed_batch = 0) {
+  auto client = load_vit(options);
+  REQUIRE(client->engine().configure(configuration(fixed_batch), {145, 128}, nullptr) == 0);
+  return client;
+}
+
+EngineOptions with_workers(int workers) {
+  EngineOptions options;
+  options.workers = workers;
+  return options;
+}
+
+void dispose(const std::shared_ptr<Client>& client) {
   std::promise<void> promise;
-  engine.dispose([&promise] { promise.set_value(); });
+  client->dispose([&promise] { promise.set_value(); });
   promise.get_future().wait();
 }
 
@@ -96,12 +111,13 @@ void dispose(TileEngine& engine) {
 
 TEST_CASE("images at once give what they give alone") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
+  const auto client = vit();
+  CHECK(client->engine().batching(0).invariant);
   std::vector<Outcome> alone;
-  for (unsigned seed = 0; seed < 3; seed++) alone.push_back(submit(*engine, 150 + seed, {1, 2, 3}, seed).outcome.get());
+  for (unsigned seed = 0; seed < 3; seed++) alone.push_back(submit(client, 150 + seed, {1, 2, 3}, seed).outcome.get());
   std::vector<Submitted> together;
   for (int round = 0; round < 2; round++) {
-    for (unsigned seed = 0; seed < 3; seed++) together.push_back(submit(*engine, 150 + seed, {1, 2, 3}, seed));
+    for (unsigned seed = 0; seed < 3; seed++) together.push_back(submit(client, 150 + seed, {1, 2, 3}, seed));
   }
   for (size_t i = 0; i < together.size(); i++) {
     const Outcome outcome = together[i].outcome.get();
@@ -110,119 +126,257 @@ TEST_CASE("images at once give what they give alone") {
     CHECK(outcome.timings.total >= outcome.timings.queue);
     for (const float value : outcome.features) REQUIRE(std::isfinite(value));
   }
-  dispose(*engine);
+  dispose(client);
+}
+
+TEST_CASE("a batch has tiles of several images, and each image gets its own") {
+  if (!runtime_or_skip()) return;
+  const auto client = vit(with_workers(1));
+  std::vector<Outcome> alone;
+  for (unsigned seed = 0; seed < 9; seed++) alone.push_back(submit(client, 100 + seed, {1}, seed).outcome.get());
+  const EngineStats before = client->engine().stats();
+  Submitted large = submit(client, 150, {3}, 1);  // keeps the worker at work while the others arrive
+  std::vector<Submitted> small;
+  for (unsigned seed = 0; seed < 9; seed++) small.push_back(submit(client, 100 + seed, {1}, seed));
+  for (unsigned seed = 0; seed < 9; seed++) {
+    const Outcome outcome = small[seed].outcome.get();
+    REQUIRE_FALSE(outcome.error);
+    CHECK(outcome.features == alone[seed].features);
+  }
+  CHECK_FALSE(large.outcome.get().error);
+  const EngineStats after = client->engine().stats();
+  CHECK(after.tiles_done - before.tiles_done == 18);
+  CHECK(after.rows_done == after.tiles_done);
+  CHECK(after.batches_done - before.batches_done <= 8);  // 18 / 4, and a few that began before all had arrived
+  CHECK(after.tiles_queued == 0);
+  CHECK(after.tiles_running == 0);
+  dispose(client);
+}
+
+TEST_CASE("an image of few tiles is not held up by one of many: latency in tiles") {
+  if (!runtime_or_skip()) return;
+  const auto client = vit(with_workers(1));
+  Submitted large = submit(client, 300, {10}, 1);  // 100 tiles
+  int64_t done_at_end = 0;
+  Submitted small = submit(client, 100, {1, 2}, 2, [&] { done_at_end = client->engine().stats().tiles_done; });  // 5 tiles
+  CHECK_FALSE(small.outcome.get().error);
+  // Two batches may be taken before it arrives; then a turn of 8 tiles of the large one, its own 5, and the rest of that batch.
+  CHECK(done_at_end <= 8 + 8 + 5 + 4);
+  CHECK_FALSE(large.outcome.get().error);
+  dispose(client);
 }
 
 TEST_CASE("a fixed batch is filled up and gives the same features") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  const auto fixed = vit(0, 3);  // 5 tiles: a full batch and one of two tiles
-  const Outcome free_batch = submit(*engine, 200, {1, 2}, 1).outcome.get();
-  const Outcome fixed_batch = submit(*fixed, 200, {1, 2}, 1).outcome.get();
-  REQUIRE_FALSE(fixed_batch.error);
-  CHECK(fixed_batch.features == free_batch.features);
-  dispose(*engine);
-  dispose(*fixed);
+  const auto client = vit();
+  const auto fixed = vit({}, 3);  // 5 tiles: a full batch and one of two tiles
+  EngineOptions options;
+  options.deterministic = true;
+  const auto padded = vit(options);
+  CHECK(fixed->engine().batching(0).size == 3);
+  CHECK(fixed->engine().batching(0).fixed);
+  CHECK(padded->engine().batching(0).fixed);
+  CHECK(padded->engine().batching(0).invariant);
+  const Outcome free_batch = submit(client, 200, {1, 2}, 1).outcome.get();
+  for (const auto& other : {fixed, padded}) {
+    const Outcome outcome = submit(other, 200, {1, 2}, 1).outcome.get();
+    REQUIRE_FALSE(outcome.error);
+    CHECK(outcome.features == free_batch.features);
+    const EngineStats stats = other->engine().stats();
+    CHECK(stats.rows_done == stats.batches_done * other->engine().batching(0).size);
+    CHECK(stats.tiles_done == 5);
+    dispose(other);
+  }
+  dispose(client);
+}
+
+TEST_CASE("tiles wait for others to share a batch with, but no longer than they may") {
+  if (!runtime_or_skip()) return;
+  EngineOptions options = with_workers(1);
+  options.max_delay_ms = 150;
+  const auto client = vit(options);
+  const auto start = std::chrono::steady_clock::now();
+  Submitted first = submit(client, 100, {1}, 1);
+  CHECK_FALSE(first.outcome.get().error);
+  CHECK(std::chrono::steady_clock::now() - start >= std::chrono::milliseconds(150));  // alone to the end
+  const EngineStats before = client->engine().stats();
+  std::vector<Submitted> images;
+  for (unsigned seed = 0; seed < 4; seed++) images.push_back(submit(client, 100, {1}, seed));
+  for (Submitted& image : images) CHECK_FALSE(image.outcome.get().error);
+  CHECK(client->engine().stats().batches_done - before.batches_done == 1);
+  dispose(client);
 }
 
 TEST_CASE("a cancelled image ends with kCancelled and the others finish") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  for (unsigned seed = 0; seed < 8; seed++) {
-    Submitted first = submit(*engine, 150, {1, 2, 4}, seed);
-    Submitted second = submit(*engine, 150, {1, 2}, seed);
-    std::this_thread::sleep_for(std::chrono::milliseconds(seed * 3));  // before, between and in the middle of batches
-    engine->cancel(first.image);
-    engine->cancel(first.image);
+  const auto client = vit();
+  const Outcome expected = submit(client, 150, {1, 2}, 3).outcome.get();
+  for (unsigned round = 0; round < 8; round++) {
+    Submitted first = submit(client, 150, {1, 2, 4}, round);
+    Submitted second = submit(client, 150, {1, 2}, 3);
+    std::this_thread::sleep_for(std::chrono::milliseconds(round * 3));  // before, between and in the middle of batches
+    client->cancel(first.image);
+    client->cancel(first.image);
     const Outcome cancelled = first.outcome.get();
     if (cancelled.error) CHECK(cancelled.error->code() == ErrorCode::kCancelled);
-    CHECK_FALSE(second.outcome.get().error);
+    const Outcome other = second.outcome.get();
+    REQUIRE_FALSE(other.error);
+    CHECK(other.features == expected.features);
   }
-  dispose(*engine);
+  const EngineStats stats = client->engine().stats();
+  CHECK(stats.tiles_queued == 0);
+  dispose(client);
 }
 
 TEST_CASE("disposal ends what runs with kDisposed, once, and refuses what comes later") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
+  const auto client = vit();
   std::vector<Submitted> images;
-  for (unsigned seed = 0; seed < 12; seed++) images.push_back(submit(*engine, 150, {1, 2, 3}, seed));
-  std::thread other([&engine] { dispose(*engine); });
-  dispose(*engine);
+  for (unsigned seed = 0; seed < 12; seed++) images.push_back(submit(client, 150, {1, 2, 3}, seed));
+  std::thread other([&client] { dispose(client); });
+  dispose(client);
   other.join();
   for (Submitted& image : images) {
     const Outcome outcome = image.outcome.get();
     if (outcome.error) CHECK(outcome.error->code() == ErrorCode::kDisposed);
   }
-  const Outcome late = submit(*engine, 150, {1}, 1).outcome.get();
+  const Outcome late = submit(client, 150, {1}, 1).outcome.get();
   REQUIRE(late.error);
   CHECK(late.error->code() == ErrorCode::kDisposed);
-  dispose(*engine);
+  CHECK_THROWS_AS(client->engine().probe(configuration(), {0}, nullptr), Error);
+  CHECK_THROWS_AS(client->engine().configure(configuration(), {145, 128}, nullptr), Error);
+  client->engine().shrink();
+  dispose(client);
 }
 
 TEST_CASE("a disposal that comes while an image's end is being told is not forgotten") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  dispose(*engine);
+  const auto client = vit();
+  dispose(client);
   bool disposed = false;
-  const Outcome late = submit(*engine, 150, {1}, 1, [&] { engine->dispose([&disposed] { disposed = true; }); }).outcome.get();
+  const Outcome late = submit(client, 150, {1}, 1, [&] { client->dispose([&disposed] { disposed = true; }); }).outcome.get();
   CHECK(late.error);
   CHECK(disposed);
 }
 
+TEST_CASE("clients of one model share it, and one's end is not the other's") {
+  if (!runtime_or_skip()) return;
+  const auto first = load_vit({}, "vit");
+  const auto second = load_vit({}, "vit");
+  const auto other_options = load_vit(with_workers(1), "vit");
+  const auto other_model = load_vit({}, "another");
+  CHECK(&first->engine() == &second->engine());
+  CHECK(&first->engine() != &other_options->engine());
+  CHECK(&first->engine().session() == &other_options->engine().session());
+  CHECK(&first->engine().session() != &other_model->engine().session());
+  for (const auto& client : {first, second, other_options}) CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+
+  Submitted ended = submit(first, 150, {1, 2, 4}, 1);
+  Submitted kept = submit(second, 150, {1, 2}, 2);
+  dispose(first);
+  const Outcome outcome = ended.outcome.get();
+  if (outcome.error) CHECK(outcome.error->code() == ErrorCode::kDisposed);
+  CHECK_FALSE(kept.outcome.get().error);
+  dispose(second);
+  CHECK_FALSE(submit(other_options, 150, {1}, 3).outcome.get().error);
+  dispose(other_options);
+  dispose(other_model);
+
+  const auto again = load_vit({}, "vit");
+  CHECK(again->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  CHECK_FALSE(submit(again, 150, {1}, 3).outcome.get().error);
+  // Forgotten, not disposed: the model goes with its last client.
+}
+
+TEST_CASE("tiles of several classes share the workers, not the batches") {
+  if (!runtime_or_skip()) return;
+  const auto client = vit();
+  CHECK(client->engine().configure({0, 0, {kTile, kTile}, 3}, {145, 128}, nullptr) == 1);  // the same model in batches of 3
+  CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  const Outcome expected = submit(client, 150, {1, 2}, 1).outcome.get();
+  std::vector<std::promise<std::vector<float>>> promises(6);
+  std::vector<uint8_t> pixels = picture(150, 1);
+  std::vector<std::vector<float>> results(promises.size());
+  for (size_t i = 0; i < promises.size(); i++) {
+    ImageRequest request = request_for(150, {1, 2}, i % 2);
+    request.pixels = pixels.data();
+    results[i].resize(static_cast<size_t>(request.pool.output_elements()));
+    request.destination = results[i].data();
+    request.done = [&, i](const std::optional<Error>& error, const Timings&) { promises[i].set_value(error ? std::vector<float>{} : results[i]); };
+    client->submit(std::move(request));
+  }
+  for (auto& promise : promises) CHECK(promise.get_future().get() == expected.features);
+  dispose(client);
+}
+
 TEST_CASE("a model that answers otherwise than configured is an error of that image only") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  ModelConfiguration wrong;
-  wrong.tile = {kTile, kTile};
-  wrong.output = 2;  // image_logits [n, 64]
-  engine->configure(wrong);
-  const Outcome refused = submit(*engine, 150, {1, 2}, 1).outcome.get();
-  REQUIRE(refused.error);
-  CHECK(refused.error->code() == ErrorCode::kModelShape);
-  wrong.output = 0;
-  engine->configure(wrong);
-  CHECK_FALSE(submit(*engine, 150, {1, 2}, 1).outcome.get().error);
-  dispose(*engine);
-}
-
-TEST_CASE("a batch that no buffer can hold is an error every time, and leaves nothing behind") {
-  if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  ModelConfiguration greedy;
-  greedy.tile = {kTile, kTile};
-  greedy.fixed_batch = int64_t{1} << 60;
-  engine->configure(greedy);
-  for (unsigned round = 0; round < 4; round++) {
-    const Outcome refused = submit(*engine, 150, {1, 2}, round).outcome.get();
-    REQUIRE(refused.error);
-    CHECK(refused.error->code() == ErrorCode::kPlanTooLarge);
+  const auto client = load_vit();
+  CHECK(client->engine().configure({0, 2, {kTile, kTile}, 0}, {64}, nullptr) == 0);  // image_logits [n, 64]: other features than the request's
+  CHECK(client->engine().configure(configuration(), {128, 145}, nullptr) == 1);      // as many numbers in another shape
+  CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 2);
+  for (size_t batch_class = 0; batch_class < 4; batch_class++) {
+    ImageRequest request = request_for(150, {1, 2}, batch_class);
+    const std::vector<uint8_t> pixels = picture(150, 1);
+    request.pixels = pixels.data();
+    std::vector<float> destination(static_cast<size_t>(request.pool.output_elements()));
+    request.destination = destination.data();
+    std::promise<std::optional<ErrorCode>> code;
+    request.done = [&code](const std::optional<Error>& error, const Timings&) { code.set_value(error ? std::optional(error->code()) : std::nullopt); };
+    client->submit(std::move(request));
+    const std::optional<ErrorCode> received = code.get_future().get();
+    if (batch_class < 2) CHECK(received == ErrorCode::kModelShape);
+    if (batch_class == 2) CHECK_FALSE(received);
+    if (batch_class == 3) CHECK(received == ErrorCode::kInvalidArgument);  // there is no such class
   }
-  dispose(*engine);
+  dispose(client);
 }
 
-TEST_CASE("a batch limit beyond any image's tiles takes no more memory than the tiles") {
+TEST_CASE("batches that no buffer can hold are refused, and limits beyond any image's tiles are harmless") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit(1);
-  const Outcome small = submit(*engine, 150, {1}, 1).outcome.get();  // leaves a buffer for one tile behind
-  ModelConfiguration generous;
-  generous.tile = {kTile, kTile};
-  generous.max_batch = int64_t{1} << 60;
-  engine->configure(generous);
-  CHECK_FALSE(submit(*engine, 150, {1, 2, 3}, 1).outcome.get().error);
-  CHECK(submit(*engine, 150, {1}, 1).outcome.get().features == small.features);
-  dispose(*engine);
+  const auto client = load_vit();
+  for (int round = 0; round < 2; round++) {
+    try {
+      client->engine().configure(configuration(int64_t{1} << 60), {145, 128}, nullptr);
+      FAIL("expected a refusal");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::kPlanTooLarge);
+    }
+  }
+  EngineOptions options = with_workers(1);
+  options.max_batch = int64_t{1} << 60;
+  const auto generous = vit(options);
+  const auto plain = vit();
+  CHECK(submit(generous, 150, {1, 2, 3}, 1).outcome.get().features == submit(plain, 150, {1, 2, 3}, 1).outcome.get().features);
+  for (const auto& each : {client, generous, plain}) dispose(each);
 }
 
 TEST_CASE("tiles that the model does not take are refused, not written behind its input") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  ModelConfiguration smaller;
-  smaller.tile = {kTile / 2, kTile / 2};
-  engine->configure(smaller);
-  const Outcome refused = submit(*engine, 150, {1, 2}, 1).outcome.get();
-  REQUIRE(refused.error);
-  CHECK(refused.error->code() == ErrorCode::kInvalidArgument);
-  dispose(*engine);
+  const auto client = vit();
+  ImageRequest request = request_for(150, {1});
+  request.split.plan.scales[0].tile_height *= 2;
+  std::promise<std::optional<ErrorCode>> code;
+  request.done = [&code](const std::optional<Error>& error, const Timings&) { code.set_value(error ? std::optional(error->code()) : std::nullopt); };
+  client->submit(std::move(request));
+  CHECK(code.get_future().get() == ErrorCode::kInvalidArgument);
+  dispose(client);
+}
+
+TEST_CASE("memory that is kept for the next image is given back when idle") {
+  if (!runtime_or_skip()) return;
+  const auto client = vit();
+  const std::vector<float> before = submit(client, 150, {1, 2, 3}, 1).outcome.get().features;
+  Submitted running = submit(client, 150, {1, 2, 3}, 1);
+  client->engine().shrink();  // not while an image is in flight
+  CHECK(running.outcome.get().features == before);
+  client->engine().shrink();
+  client->engine().shrink();
+  CHECK(submit(client, 150, {1, 2, 3}, 1).outcome.get().features == before);
+  std::thread shrinking([&client] { client->engine().shrink(); });
+  CHECK(submit(client, 150, {1, 2, 3}, 1).outcome.get().features == before);
+  shrinking.join();
+  dispose(client);
 }
 
 // What callers on several threads can do to one model at once; each round ends with a disposal in the middle of it.
@@ -232,23 +386,32 @@ TEST_CASE("images, cancellations, probes and a disposal at random from several t
   CAPTURE(seed);
   std::mt19937 random(seed);
   for (int round = 0; round < 6; round++) {
-    const auto engine = vit(1 + round % 3, round % 2 ? 2 : 0);
+    EngineOptions options = with_workers(1 + round % 3);
+    if (round == 4) options.max_delay_ms = 5;
+    const auto load = [&] {
+      auto client = load_vit(options, "stress");
+      REQUIRE(client->engine().configure(configuration(round % 2 ? 2 : 0), {145, 128}, nullptr) == 0);
+      return client;
+    };
+    const auto client = load();
+    const auto neighbour = load();
     std::atomic<int> wrong{0};
     std::vector<std::thread> callers;
     for (int caller = 0; caller < 3; caller++) {
-      callers.emplace_back([&engine, &wrong, caller_seed = random()] {
+      callers.emplace_back([&, caller_seed = random()] {
         std::mt19937 dice(caller_seed);
         std::vector<Submitted> images;
         for (int i = 0; i < 8; i++) {
-          images.push_back(submit(*engine, 100 + dice() % 60, dice() % 2 ? std::vector<double>{1, 2} : std::vector<double>{2, 1}, dice()));
-          if (dice() % 2) engine->cancel(images[dice() % images.size()].image);
+          images.push_back(submit(client, 100 + dice() % 60, dice() % 2 ? std::vector<double>{1, 2} : std::vector<double>{2, 1}, dice()));
+          if (dice() % 2) client->cancel(images[dice() % images.size()].image);
           if (dice() % 4 == 0) {
             try {
-              wrong += engine->probe({0, 0, {kTile, kTile}, 0, 0}, {0}, nullptr).size() != 1;
+              wrong += client->engine().probe(configuration(), {0}, nullptr).size() != 1;
             } catch (const Error& error) {
               wrong += error.code() != ErrorCode::kDisposed;
             }
           }
+          if (dice() % 8 == 0) client->engine().shrink();
         }
         for (Submitted& image : images) {
           const Outcome outcome = image.outcome.get();
@@ -256,39 +419,30 @@ TEST_CASE("images, cancellations, probes and a disposal at random from several t
         }
       });
     }
+    Submitted kept = submit(neighbour, 150, {1, 2}, 1);
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
-    dispose(*engine);
+    dispose(client);
+    CHECK_FALSE(kept.outcome.get().error);
     for (auto& caller : callers) caller.join();
     CHECK(wrong == 0);
+    dispose(neighbour);
   }
 }
 
 TEST_CASE("impossible requests arrive as errors") {
   if (!runtime_or_skip()) return;
-  const auto engine = vit();
-  Submitted image = submit(*engine, 150, {1}, 1);
-  CHECK_FALSE(image.outcome.get().error);
+  const auto client = vit();
+  CHECK_FALSE(submit(client, 150, {1}, 1).outcome.get().error);
   // A crop outside the image is found while the image is prepared.
-  TileEngine::Request request;
+  ImageRequest request = request_for(150, {1});
   const std::vector<uint8_t> pixels = picture(150, 1);
-  request.split.source = {split::PixelType::kUint8, 1, 3, 150, 150, 0};
-  PlanOptions options;
-  options.scales = {1};
-  options.base = options.tile = Size{kTile, kTile};
-  request.split.plan = make_plan({150, 150}, options);
-  request.split.joined = true;
   request.split.crop = Rectangle{100, 0, 100, 100};
   request.pixels = pixels.data();
-  PoolRequest pool;
-  pool.plan = request.split.plan;
-  pool.prefix = 1;
-  pool.features = {{{12, 12}, 128}};
-  request.pool = pool_params(pool);
   std::vector<float> destination(static_cast<size_t>(request.pool.output_elements()));
   request.destination = destination.data();
   std::promise<ErrorCode> code;
   request.done = [&code](const std::optional<Error>& error, const Timings&) { code.set_value(error ? error->code() : ErrorCode::kModelRun); };
-  engine->submit(std::move(request));
+  client->submit(std::move(request));
   CHECK(code.get_future().get() == ErrorCode::kInvalidArgument);
-  dispose(*engine);
+  dispose(client);
 }

@@ -11,3 +11,13 @@ class FailingNew {
   FailingNew& operator=(const FailingNew&) = delete;
   ~FailingNew();
 };
+
+// While it lives, one allocation of the executor's threads fails, once so many of theirs have succeeded.
+class FailingExecutorNew {
+ public:
+  explicit FailingExecutorNew(int64_t successes);
+  FailingExecutorNew(const FailingExecutorNew&) = delete;
+  FailingExecutorNew& operator=(const FailingExecutorNew&) = delete;
+  ~FailingExecutorNew();
+  bool has_failed() const;
+};

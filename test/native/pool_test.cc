@@ -5,17 +5,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "core/error.h"
 #include "core/half.h"
 #include "core/isa.h"
 #include "device/cpu/cpu_backend.h"
+#include "half_values.h"
+#include "seed.h"
 
 using namespace manyscale;
 using namespace manyscale::pool;
@@ -266,13 +268,6 @@ void check_case(const Case& c, std::mt19937& random) {
   check_against_reference(params, sources, random);
 }
 
-uint32_t fresh_seed() {
-  const char* given = std::getenv("MANYSCALE_TEST_SEED");
-  const uint32_t seed = given ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10)) : std::random_device{}();
-  MESSAGE("seed " << seed << " (MANYSCALE_TEST_SEED repeats it)");
-  return seed;
-}
-
 // Every pair of layouts that is allowed with this many prefix tokens.
 void check_layouts(Case c, std::mt19937& random) {
   for (const Layout input : {Layout::kTokens, Layout::kFeatureMap}) {
@@ -389,6 +384,48 @@ TEST_CASE("pool: prefix tokens are left out of feature maps, and the rest is wha
     return out;
   };
   CHECK(pooled(with, kPrefix) == pooled(plain, 0));
+}
+
+TEST_CASE("pool: all that can happen in a conversion to float16") {
+  for (const int64_t channels : {3, 37}) {
+    std::vector<float> values = telling_floats();
+    while (values.size() % static_cast<size_t>(channels) != 0) values.push_back(0);
+    const Case tile{1, 0, 0, {{1, 1, {1, static_cast<int64_t>(values.size()) / channels}, channels}}, Layout::kTokens, Layout::kTokens};
+    for (const Layout input : {Layout::kTokens, Layout::kFeatureMap}) {
+      for (const Layout output : {Layout::kTokens, Layout::kFeatureMap}) {
+        Case c = tile;
+        c.input = input;
+        c.output = output;
+        const Params to_floats = params_of(c);
+        const Params to_halves = params_of(c, false, OutputType::kFloat16);
+        std::vector<float> floats(values.size());
+        std::vector<uint16_t> halves(values.size());
+        run(to_floats, cpu::cpu_backend(), {host_buffer(values.data())}, host_buffer(floats.data()));
+        run(to_halves, cpu::cpu_backend(), {host_buffer(values.data())}, host_buffer(halves.data()));
+        int64_t wrong = 0;
+        for (size_t i = 0; i < values.size(); i++) wrong += halves[i] != to_half(floats[i]);
+        CAPTURE(describe(c));
+        CHECK(wrong == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("pool: scales can be pooled on several threads at once") {
+  std::mt19937 random(fresh_seed());
+  Case c{2, 2, 1, {{1, 1, {9, 9}, 33}, {2, 2, {9, 9}, 65}, {3, 3, {9, 9}, 17}}, Layout::kTokens, Layout::kTokens};
+  for (const OutputType type : {OutputType::kFloat32, OutputType::kFloat16}) {
+    Params params = params_of(c, false, type);
+    const std::vector<Floats> sources = scatter(params, random);
+    std::vector<char> whole(static_cast<size_t>(params.output_bytes())), parts(whole.size());
+    run(params, cpu::cpu_backend(), buffers(sources), host_buffer(whole.data()));
+    std::vector<std::thread> threads;
+    for (size_t s = 0; s < params.scales.size(); s++) {
+      threads.emplace_back([&, s] { run(params.only(s), cpu::cpu_backend(), buffers(sources), host_buffer(parts.data())); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(parts == whole);
+  }
 }
 
 TEST_CASE("pool: parameters that do not fit are refused") {

@@ -4,8 +4,11 @@ import {
   type ErrorCode,
   Extractor,
   type ExtractorOptions,
+  type ExtractorStats,
+  type ExtractResult,
   type Features,
   type ImageInput,
+  type Latency,
   ManyscaleError,
   multiscaleForward,
   type Plan,
@@ -62,7 +65,25 @@ export async function whole(signal: AbortSignal): Promise<void> {
     if ('error' in result) same<typeof result.error, ManyscaleError>(true);
     else same<typeof result.features, Features>(true);
   }
-  await extractor.dispose();
+  const many = extractor.extractMany(sources(), { scales: [1, 2], signal });
+  same<typeof many, AsyncGenerator<ExtractResult, void, void>>(true);
+  const contract: AsyncGenerator<{ index: number; features: Features } | { index: number; error: ManyscaleError }> =
+    many;
+  await contract.return(undefined);
+  // @ts-expect-error an image is no source of images
+  extractor.extractMany(42);
+
+  const stats: ExtractorStats = extractor.stats();
+  const latency: Latency = stats.latency.total;
+  const facts: number = latency.p99 + stats.images.waiting + stats.batches.fill + stats.bytes.limit;
+  // @ts-expect-error statistics are frozen
+  stats.images.done = facts;
+  const invariant: boolean = extractor.info.batchInvariant && extractor.info.batching.fixed;
+  if (invariant) await extractor.dispose();
+}
+
+async function* sources(): AsyncGenerator<ImageInput> {
+  yield 'a.jpg';
 }
 
 export async function anyModel(session: ort.InferenceSession, input: Tensor): Promise<Tensor> {
@@ -132,7 +153,12 @@ export function parts(): void {
   const options: ExtractorOptions = {
     preprocess,
     output: 'feat',
-    dtype: 'float32',
+    dtype: 'float16',
+    maxBatch: 4,
+    maxDelay: 0.5,
+    maxBytes: 2 ** 30,
+    deterministic: true,
+    fastDecode: true,
     preset: 'anyres',
     maxTiles: 1,
     overlap: 0.1,

@@ -10,7 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultModel, Extractor } from '../../src/index.js';
-import { readFloat32 } from '../helpers/npy.js';
+import { readFloat16, readFloat32 } from '../helpers/npy.js';
 import { photo, repository, vitModel } from '../helpers/paths.js';
 import { expectExit, type Finished, type RunOptions, run } from '../helpers/process.js';
 import { readSafetensors } from '../helpers/safetensors.js';
@@ -203,6 +203,20 @@ describe('extract', () => {
     });
     expect(JSON.parse(metadata['grid'] ?? '')).toEqual({ height: 12, width: 12 });
     expect(JSON.parse(metadata['scales'] ?? '')).toHaveLength(2);
+  });
+
+  it('writes half precision', async () => {
+    const [array, tensors] = [file('half.npy'), file('half.safetensors')];
+    for (const out of [array, tensors]) {
+      const child = await manyscale(['extract', temple, '--dtype', 'float16', '--fast-decode', '-o', out]);
+      expectExit(child, 0);
+      expect(child.stdout).toMatch(/176 x 14 x 14 float16 from 5 tiles/);
+    }
+    await using extractor = await Extractor.load(defaultModel, { dtype: 'float16' });
+    const { tensor } = await extractor.extract(temple);
+    const { buffer } = tensor.data as Uint16Array<ArrayBuffer>;
+    expect(readFloat16(array)).toEqual({ shape: [176, 14, 14], data: new Uint16Array(buffer) });
+    expect(readSafetensors(tensors).tensors.get('temple.jpg')?.data).toEqual(new Uint16Array(buffer));
   });
 
   it('passes options on to the library', async () => {

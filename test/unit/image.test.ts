@@ -8,7 +8,8 @@ import { runInNewContext } from 'node:vm';
 import { deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type DecodeOptions, decodeImage, ownSource } from '../../src/decode.js';
+import { decodeImage, planDecoding } from '../../src/decode.js';
+import { type OpenOptions, openImage, ownSource } from '../../src/encoded.js';
 import { type ImageSource, recogniseImage, recognisePixels } from '../../src/image.js';
 import type { NativeImage } from '../../src/native/addon.js';
 import { DEFAULTS } from '../../src/options.js';
@@ -32,9 +33,17 @@ function image(): Sharp {
   return sharp(picture, { raw: { width: WIDTH, height: HEIGHT, channels: 3 } });
 }
 
-async function decode(value: unknown, options: Partial<DecodeOptions> = {}): Promise<NativeImage> {
-  const source = recogniseImage(value) as Exclude<ImageSource, { kind: 'pixels' }>;
-  return decodeImage(await ownSource(source), { maxPixels: DEFAULTS.maxPixels, colorProfile: 'ignore', ...options });
+async function decode(value: unknown, options: Partial<OpenOptions> = {}): Promise<NativeImage> {
+  const source = await ownSource(recogniseImage(value) as Exclude<ImageSource, { kind: 'pixels' }>);
+  const opened = await openImage(source, { maxPixels: DEFAULTS.maxPixels, colorProfile: 'ignore', ...options });
+  const decoding = planDecoding(opened);
+  const pixels = await decodeImage(opened, decoding);
+  expect({ height: pixels.height, width: pixels.width }).toMatchObject({
+    height: decoding.height,
+    width: decoding.width,
+  });
+  expect(decoding.peak).toBeGreaterThanOrEqual(opened.bytes.length + pixels.data.length);
+  return pixels;
 }
 
 function largest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { writeAtomically } from '../../src/cli/files.js';
 import { npyWriter } from '../../src/cli/npy.js';
-import type { NamedTensor } from '../../src/cli/tensorfile.js';
-import { readFloat32 } from '../helpers/npy.js';
+import type { Dtype, NamedTensor } from '../../src/cli/tensorfile.js';
+import { readFloat16, readFloat32 } from '../helpers/npy.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'manyscale-npy-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -16,10 +16,10 @@ const tensor = (name: string, dims: number[], first: number): NamedTensor => ({
   data: Float32Array.from({ length: dims.reduce((product, dim) => product * dim, 1) }, (_, index) => first + index / 7),
 });
 
-async function write(name: string, stack: boolean, tensors: NamedTensor[]): Promise<string> {
+async function write(name: string, stack: boolean, tensors: NamedTensor[], dtype?: Dtype): Promise<string> {
   const path = join(folder, name);
   await writeAtomically(path, async (file) => {
-    const writer = npyWriter(file, stack);
+    const writer = npyWriter(file, stack, dtype);
     for (const one of tensors) await writer.append(one);
     await writer.finish({});
   });
@@ -46,6 +46,14 @@ describe('npyWriter', () => {
     const { shape, data } = readFloat32(await write('two.npy', true, [tensor('a', [2, 3], 100), view]));
     expect(shape).toEqual([2, 2, 3]);
     expect([...data.subarray(6)]).toEqual([5, 6, 7, 8, 9, 10]);
+  });
+
+  it('writes half precision as its bits', async () => {
+    const backing = Uint16Array.from({ length: 20 }, (_, index) => 0x3c00 + index);
+    const tensors = [5, 11].map((from) => ({ name: `${from}`, dims: [2, 3], data: backing.subarray(from, from + 6) }));
+    const { shape, data } = readFloat16(await write('half.npy', true, tensors, 'float16'));
+    expect(shape).toEqual([2, 2, 3]);
+    expect(data).toEqual(backing.slice(5, 17));
   });
 
   it('starts the data at a multiple of 64 bytes, after a header that ends in a newline', async () => {

@@ -5,6 +5,7 @@ import { abortable, checkSignal } from '../../src/abort.js';
 import { describe as show } from '../../src/errors.js';
 import {
   checkBackground,
+  checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
   checkPreprocess,
@@ -132,9 +133,14 @@ describe("the Extractor's options", () => {
       strict: false,
       threads: 0,
       maxBatch: 0,
+      maxDelay: -1,
+      deterministic: false,
+      maxBytes: 0,
       maxPixels: 2 ** 27,
       background: [0, 0, 0],
       colorProfile: 'ignore',
+      fastDecode: false,
+      dtype: 'float32',
     });
     expect(checkExtractorOptions({ imageSizes: [448] }).scale).toEqual({ imageSizes: [{ height: 448, width: 448 }] });
   });
@@ -143,9 +149,6 @@ describe("the Extractor's options", () => {
     ['preset', { preset: 'anyres' }],
     ['overlap', { overlap: 0.5 }],
     ['maxTiles', { maxTiles: 4 }],
-    ['maxBytes', { maxBytes: 1e9 }],
-    ['maxDelay', { maxDelay: 5 }],
-    ['dtype', { dtype: 'float16' }],
     ['fit', { fit: 'keep' }],
     ['output', { output: ['a', 'b'] }],
   ])('refuses %s, which is later work, instead of ignoring it', async (name, options) => {
@@ -173,8 +176,31 @@ describe("the Extractor's options", () => {
     [{ signal: {} }, /an AbortSignal for signal/],
     [{ runtimeLibrary: 7 }, /a string, not empty and without NUL, for runtimeLibrary/],
     [{ colorProfile: 'srgb' }, /for colorProfile/],
+    [{ maxDelay: -1 }, /a number of at least 0 for maxDelay but received -1/],
+    [{ maxDelay: Number.POSITIVE_INFINITY }, /a finite number for maxDelay/],
+    [{ maxBytes: 0 }, /at least 1 for maxBytes/],
+    [{ maxBytes: '2GB' }, /at least 1 for maxBytes/],
+    [{ deterministic: 'yes' }, /true or false for deterministic/],
+    [{ fastDecode: 1 }, /true or false for fastDecode/],
+    [{ dtype: 'int8' }, /one of 'float32', 'float16' for dtype/],
   ])('refuses %o', async (options, message) => {
     await expectCode(() => checkExtractorOptions(options), 'ERR_INVALID_ARGUMENT', message);
+  });
+
+  test('of memory, batches and types are kept', () => {
+    const options = { maxDelay: 0.5, maxBytes: 1e9, deterministic: true, fastDecode: true, dtype: 'float16' } as const;
+    expect(checkExtractorOptions(options)).toMatchObject(options);
+  });
+
+  test('of extractMany: those of extract, and the order', async () => {
+    expect(checkExtractManyOptions(undefined)).toEqual({ scale: {}, ordered: true });
+    expect(checkExtractManyOptions({ ordered: false, fit: 'crop', scales: [1] })).toEqual({
+      scale: { scales: [1] },
+      fit: 'crop',
+      ordered: false,
+    });
+    const act = () => checkExtractManyOptions({ ordered: 'no' });
+    await expectCode(act, 'ERR_INVALID_ARGUMENT', /true or false for ordered but received 'no'/);
   });
 
   test('options are an object', async () => {
@@ -185,6 +211,29 @@ describe("the Extractor's options", () => {
         /an object for the options of extract/,
       );
     }
+  });
+});
+
+describe('names', () => {
+  test.each([
+    ['scale', 'scales'],
+    ['imageSize', 'imageSizes'],
+    ['image_sizes', 'imageSizes'],
+    ['maxbatch', 'maxBatch'],
+    ['colourProfile', 'colorProfile'],
+    ['resizeOuptutToIndex', 'resizeOutputToIndex'],
+    ['backgrounds', 'background'],
+    ['thread', 'threads'],
+    ['dtypo', 'dtype'],
+  ])('%s is refused: %s is meant', async (name, meant) => {
+    const message = new RegExp(`\\('${meant}'\\) for the options of extract but received '${name}'`);
+    await expectCode(() => checkExtractOptions({ [name]: 1 }), 'ERR_INVALID_ARGUMENT', message);
+    checkExtractOptions({ [name]: undefined });
+  });
+
+  test('others may be there, for other readers', () => {
+    checkExtractOptions({ id: 7, user: 'me', min: 0, stdin: true, scaleFactor: 2, minBatch: 1, size: 224, order: 1 });
+    checkExtractOptions({ threads: 4, ordered: false }); // options of other calls
   });
 });
 

@@ -1,5 +1,7 @@
 #include "device/cpu/memory.h"
 
+#include <malloc.h>
+
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -83,6 +85,12 @@ int64_t usable_memory() {
   rlimit address_space{};
   if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY) lower(least, address_space.rlim_cur);
   return least.value_or(kAssumed);
+}
+
+void return_free_memory() noexcept {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace manyscale::cpu

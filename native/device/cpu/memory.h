@@ -15,4 +15,7 @@ int64_t usable_memory();
 // from the process's own up to the mount's, memory.max (cgroup v2) or memory.limit_in_bytes (v1). Nothing where no file has a limit.
 std::optional<int64_t> memory_limit_of_files(const std::string& root);
 
+// Gives memory that was freed back to the system, where the C library keeps it for later. Takes milliseconds.
+void return_free_memory() noexcept;
+
 }  // namespace manyscale::cpu

@@ -22,15 +22,41 @@ constexpr int64_t kBlock = 256;  // values that are made before they go elsewher
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// `count` floats as binary16.
-void narrow(const float* from, int64_t count, uint16_t* to) {
+// Into an output of either type.
+inline void put(float* to, float value) { *to = value; }
+inline void put(uint16_t* to, float value) { *to = to_half(value); }
+inline void put(float* to, Floats values) { store(to, values); }
+inline void put(uint16_t* to, Floats values) { simd::store_halves(to, values); }
+
+void convert(const float* from, int64_t count, uint16_t* to) {
   if (count < kLanes) {
-    for (int64_t i = 0; i < count; i++) to[i] = to_half(from[i]);
+    for (int64_t i = 0; i < count; i++) put(to + i, from[i]);
     return;
   }
   for (int64_t i = 0; i < count; i += kLanes) {
     const int64_t at = smaller(i, count - kLanes);  // the last vector overlaps the one before
-    simd::store_halves(to + at, load<Floats>(from + at));
+    put(to + at, load<Floats>(from + at));
+  }
+}
+
+// to[c * to_stride + r] is from[r * from_stride + c].
+template <typename Out>
+void transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns, Out* to, int64_t to_stride) {
+  if (rows < kLanes || columns < kLanes) {
+    for (int64_t c = 0; c < columns; c++) {
+      for (int64_t r = 0; r < rows; r++) put(to + c * to_stride + r, from[r * from_stride + c]);
+    }
+    return;
+  }
+  for (int64_t c = 0; c < columns; c += kLanes) {
+    const int64_t column = smaller(c, columns - kLanes);  // the last block overlaps the one before, both ways
+    for (int64_t r = 0; r < rows; r += kLanes) {
+      const int64_t row = smaller(r, rows - kLanes);
+      Floats block[kLanes];
+      for (int64_t k = 0; k < kLanes; k++) block[k] = load<Floats>(from + (row + k) * from_stride + column);
+      simd::transpose(block);
+      for (int64_t k = 0; k < kLanes; k++) put(to + (column + k) * to_stride + row, block[k]);
+    }
   }
 }
 
@@ -46,7 +72,7 @@ inline void write(uint16_t* to, int64_t count, Make make) {
   for (int64_t from = 0; from < count; from += kBlock) {
     const int64_t n = smaller(kBlock, count - from);
     make(from, n, block);
-    narrow(block, n, to + from);
+    convert(block, n, to + from);
   }
 }
 
@@ -148,17 +174,12 @@ inline void token_cell(const View& view, const ScaleView& scale, int64_t image, 
   sum.end();
 }
 
-template <typename Out>
-inline void write_cell(const View& view, const ScaleView& scale, int64_t image, int64_t cell, int64_t channel, int64_t channels, Out* to) {
-  write(to, channels, [&](int64_t from, int64_t count, float* floats) { token_cell(view, scale, image, cell, channel + from, count, floats); });
-}
-
 // Blocks of a transposed write: a cache line on the side of the feature map, long runs on the side of the tokens. The
-// extra values of a row keep its column from falling into few sets of the first-level cache.
+// extra floats of a row keep its column from falling into few sets of the first-level cache.
 template <typename Out>
 constexpr int64_t kBlockCells = 64 / static_cast<int64_t>(sizeof(Out));
-template <typename Out>
-constexpr int64_t kBlockStride = kBlock + kBlockCells<Out>;
+constexpr int64_t kBlockChannels = 256;
+constexpr int64_t kBlockStride = kBlockChannels + 16;
 
 template <typename Out>
 void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_end) {
@@ -168,19 +189,20 @@ void tokens(const View& view, int64_t image, int64_t cell_begin, int64_t cell_en
     const ScaleView& scale = view.scales[s];
     if (view.tokens_out) {
       Out* const out = destination + (image * (view.prefix + cells) + view.prefix) * view.channels + scale.channel_offset;
-      for (int64_t cell = cell_begin; cell < cell_end; cell++) write_cell(view, scale, image, cell, 0, scale.channels, out + cell * view.channels);
+      for (int64_t cell = cell_begin; cell < cell_end; cell++) {
+        write(out + cell * view.channels, scale.channels,
+              [&](int64_t channel, int64_t channels, float* to) { token_cell(view, scale, image, cell, channel, channels, to); });
+      }
       continue;
     }
-    Out block[kBlockCells<Out> * kBlockStride<Out>];
+    float block[kBlockCells<Out> * kBlockStride];
     for (int64_t from = cell_begin; from < cell_end; from += kBlockCells<Out>) {
       const int64_t block_cells = smaller(kBlockCells<Out>, cell_end - from);
-      for (int64_t channel = 0; channel < scale.channels; channel += kBlock) {
-        const int64_t block_channels = smaller(kBlock, scale.channels - channel);
-        for (int64_t k = 0; k < block_cells; k++) write_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockStride<Out>);
+      for (int64_t channel = 0; channel < scale.channels; channel += kBlockChannels) {
+        const int64_t block_channels = smaller(kBlockChannels, scale.channels - channel);
+        for (int64_t k = 0; k < block_cells; k++) token_cell(view, scale, image, from + k, channel, block_channels, block + k * kBlockStride);
         Out* const out = destination + (image * view.channels + scale.channel_offset + channel) * cells + from;
-        for (int64_t c = 0; c < block_channels; c++) {
-          for (int64_t k = 0; k < block_cells; k++) out[c * cells + k] = block[k * kBlockStride<Out> + c];
-        }
+        transpose(block, kBlockStride, block_cells, block_channels, out, cells);
       }
     }
   }
@@ -232,6 +254,7 @@ inline void copy_row(float* to, const float* from, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
 
+constexpr int64_t kPieceCells = 256;
 constexpr int64_t kStaged = 4096;  // merged cells that are brought together in the first-level cache
 
 // One index per lane, for shuffles.
@@ -361,21 +384,16 @@ void average_piece(const View& view, const ScaleView& scale, int64_t image, int6
   }
 }
 
-template <typename Out>
-inline void write_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, Out* to) {
-  write(to, piece.cells(), [&](int64_t, int64_t, float* floats) { average_piece(view, scale, image, channel, piece, floats); });
-}
-
-// Cuts output rows into pieces of at most kBlock cells.
+// Cuts output rows into pieces of at most kPieceCells cells.
 template <typename Visit>
 inline void visit_pieces(const View& view, int64_t row_begin, int64_t row_end, Visit visit) {
-  if (view.grid_width <= kBlock) {
-    const int64_t rows = kBlock / view.grid_width;
+  if (view.grid_width <= kPieceCells) {
+    const int64_t rows = kPieceCells / view.grid_width;
     for (int64_t row = row_begin; row < row_end; row += rows) visit(Piece{row, smaller(rows, row_end - row), 0, view.grid_width});
     return;
   }
   for (int64_t row = row_begin; row < row_end; row++) {
-    for (int64_t column = 0; column < view.grid_width; column += kBlock) visit(Piece{row, 1, column, smaller(kBlock, view.grid_width - column)});
+    for (int64_t column = 0; column < view.grid_width; column += kPieceCells) visit(Piece{row, 1, column, smaller(kPieceCells, view.grid_width - column)});
   }
 }
 
@@ -393,21 +411,21 @@ void maps(const View& view, int64_t image, int64_t channel_begin, int64_t channe
     if (!view.tokens_out) {
       for (int64_t channel = begin; channel < end; channel++) {
         Out* const out = destination + (image * view.channels + scale.channel_offset + channel) * cells;
-        visit_pieces(view, row_begin, row_end,
-                     [&](const Piece& piece) { write_piece(view, scale, image, channel, piece, out + piece.row * view.grid_width + piece.column); });
+        visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
+          static_assert(kPieceCells <= kBlock);  // made in one go
+          write(out + piece.row * view.grid_width + piece.column, piece.cells(),
+                [&](int64_t, int64_t, float* to) { average_piece(view, scale, image, channel, piece, to); });
+        });
       }
       continue;
     }
-    Out block[kMapChannels<Out> * kBlock];
+    float block[kMapChannels<Out> * kPieceCells];
     for (int64_t channel = begin; channel < end; channel += kMapChannels<Out>) {
       const int64_t channels = smaller(kMapChannels<Out>, end - channel);
       visit_pieces(view, row_begin, row_end, [&](const Piece& piece) {
-        const int64_t count = piece.cells();
-        for (int64_t c = 0; c < channels; c++) write_piece(view, scale, image, channel + c, piece, block + c * kBlock);
+        for (int64_t c = 0; c < channels; c++) average_piece(view, scale, image, channel + c, piece, block + c * kPieceCells);
         Out* const out = destination + (image * cells + piece.row * view.grid_width + piece.column) * view.channels + scale.channel_offset + channel;
-        for (int64_t k = 0; k < count; k++) {
-          for (int64_t c = 0; c < channels; c++) out[k * view.channels + c] = block[c * kBlock + k];
-        }
+        transpose(block, kPieceCells, channels, piece.cells(), out, view.channels);
       });
     }
   }

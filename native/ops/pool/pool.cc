@@ -9,24 +9,7 @@
 namespace manyscale::pool {
 namespace {
 
-const Kernels& cpu_kernels() {
-  switch (active_isa()) {
-#if MANYSCALE_HAS_baseline
-    case Isa::kBaseline: return baseline::kKernels;
-#endif
-#if MANYSCALE_HAS_avx2
-    case Isa::kAvx2: return avx2::kKernels;
-#endif
-#if MANYSCALE_HAS_avx512
-    case Isa::kAvx512: return avx512::kKernels;
-#endif
-#if MANYSCALE_HAS_neon
-    case Isa::kNeon: return neon::kKernels;
-#endif
-    default:
-      throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that pool was built for but received ") + isa_name(active_isa()));
-  }
-}
+const Kernels& cpu_kernels() { return MANYSCALE_ACTIVE_KERNELS(); }
 
 // One axis of one scale, laid out for the kernels.
 struct Axis {
@@ -50,7 +33,7 @@ struct Axis {
 // Units of work are large enough to be worth a hand-over between threads and small enough to share them evenly.
 constexpr int64_t kSmallestUnit = int64_t{64} << 10;  // bytes read and written
 constexpr int64_t kUnitsPerThread = 8;
-constexpr int64_t kUnitChannels = 16;  // of feature maps: one cache line of a transposed write
+constexpr int64_t kLineBytes = 64;  // a cache line: what a transposed write of feature maps makes of each token
 
 void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& sources, Buffer destination) {
   const bool halves = params.output_type == OutputType::kFloat16;
@@ -97,13 +80,14 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
   }
   const int64_t first_channel = params.scales.front().channel_offset;
   const int64_t end_channel = params.scales.back().channel_offset + params.scales.back().channels;
-  const int64_t blocks = ceil_div(end_channel - first_channel, kUnitChannels);
+  const int64_t unit_channels = kLineBytes / element_bytes(params.output_type);
+  const int64_t blocks = ceil_div(end_channel - first_channel, unit_channels);
   const int64_t band = ceil_div(params.grid.height, std::clamp<int64_t>(wanted / blocks, 1, params.grid.height));
   const int64_t bands = ceil_div(params.grid.height, band);
   backend.parallel_for(bands * blocks * params.batch, [&](int64_t unit) {
     const int64_t row = unit % bands * band;
-    const int64_t channel = first_channel + unit / bands % blocks * kUnitChannels;
-    kernels.maps(view, unit / bands / blocks, channel, std::min(channel + kUnitChannels, end_channel), row, std::min(row + band, params.grid.height));
+    const int64_t channel = first_channel + unit / bands % blocks * unit_channels;
+    kernels.maps(view, unit / bands / blocks, channel, std::min(channel + unit_channels, end_channel), row, std::min(row + band, params.grid.height));
   });
 }
 

@@ -14,24 +14,7 @@
 namespace manyscale::split {
 namespace {
 
-const Kernels& cpu_kernels() {
-  switch (active_isa()) {
-#if MANYSCALE_HAS_baseline
-    case Isa::kBaseline: return baseline::kKernels;
-#endif
-#if MANYSCALE_HAS_avx2
-    case Isa::kAvx2: return avx2::kKernels;
-#endif
-#if MANYSCALE_HAS_avx512
-    case Isa::kAvx512: return avx512::kKernels;
-#endif
-#if MANYSCALE_HAS_neon
-    case Isa::kNeon: return neon::kKernels;
-#endif
-    default:
-      throw Error(ErrorCode::kInvalidArgument, std::string("Expected an instruction set that split was built for but received ") + isa_name(active_isa()));
-  }
-}
+const Kernels& cpu_kernels() { return MANYSCALE_ACTIVE_KERNELS(); }
 
 // Output pixels [begin, end) of an axis.
 struct Range {

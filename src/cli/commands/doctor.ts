@@ -205,7 +205,13 @@ async function checkTrial(runtimeLibrary: string | undefined, signal: AbortSigna
   const { tensor, timings } = await extractor.extract({ data, height, width, channels: 3 }, { signal });
   const values = tensor.data as Float32Array;
   const finite = values.every(Number.isFinite);
-  const details = { shape: tensor.dims, milliseconds: Math.round(timings.total) };
+  const { maxBatch, workers } = extractor.info.batching;
+  const details = {
+    shape: tensor.dims,
+    milliseconds: Math.round(timings.total),
+    batches: `up to ${maxBatch} tiles, ${workers} at once`,
+    memory: `${(extractor.stats().bytes.limit / 1e9).toFixed(1)} GB for images in flight`,
+  };
   if (!finite) return { level: 'problem', summary: 'the features of a made-up image are not finite numbers', details };
   return { level: 'ok', summary: `features of ${tensor.dims.join(' x ')} in ${Math.round(timings.total)} ms`, details };
 }

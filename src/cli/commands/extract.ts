@@ -1,6 +1,5 @@
 // manyscale extract: images to a file of features.
 
-import { availableParallelism } from 'node:os';
 import { basename, extname, normalize } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Features } from '../../features.js';
@@ -18,14 +17,15 @@ import {
   type ScaleFlags,
   scaleOptions,
 } from '../options.js';
-import { ordered } from '../ordered.js';
 import { Progress } from '../progress.js';
 import { safetensorsWriter } from '../safetensors.js';
-import type { TensorWriter } from '../tensorfile.js';
+import type { Dtype, NamedTensor, TensorWriter } from '../tensorfile.js';
 
 interface ExtractFlags extends ModelFlags, ScaleFlags {
   out: string;
   model: string;
+  dtype: Dtype;
+  fastDecode?: boolean;
   keepGoing?: boolean;
   json?: boolean;
 }
@@ -39,11 +39,16 @@ export function addExtract(program: Command, signal: AbortSignal): void {
     .summary('write multi-scale features of images to a .npy or .safetensors file')
     .description(
       'Runs the model over each image at several scales and writes the joined features.\n\n' +
-        'FILE.npy: one float32 array, for NumPy. One image keeps its shape; several are stacked along a new first axis.\n' +
-        'FILE.safetensors: one float32 tensor per image, named by its file, and what they were made with as metadata.',
+        'FILE.npy: one array, for NumPy. One image keeps its shape; several are stacked along a new first axis.\n' +
+        'FILE.safetensors: one tensor per image, named by its file, and what they were made with as metadata.',
     )
     .argument('<image...>', 'JPEG, PNG, WebP, AVIF, TIFF or GIF files')
     .requiredOption('-o, --out <file>', 'where to write: .npy or .safetensors; replaced only when all is done')
+    .addOption(
+      new Option('--dtype <type>', 'of the features; float16 takes half the space')
+        .choices(['float32', 'float16'])
+        .default(DEFAULTS.dtype),
+    )
     .option('--keep-going', 'leave out images that fail instead of stopping at the first (the exit code is still 1)')
     .option('--json', 'describe what was written as JSON on the standard output');
   addScaleOptions(command, DEFAULTS.scales).addOption(
@@ -54,7 +59,10 @@ export function addExtract(program: Command, signal: AbortSignal): void {
   );
   addModelOption(command);
   addReadingOptions(command);
-  addImageOptions(command);
+  addImageOptions(command).option(
+    '--fast-decode',
+    'decode large JPEG images at a reduced size of at least twice the largest scale: faster, slightly other features',
+  );
   command
     .addHelpText(
       'after',
@@ -90,6 +98,8 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
   await using extractor = await Extractor.load(flags.model, {
     ...loadOptions(flags),
     ...scaleOptions(flags, DEFAULTS.scales),
+    dtype: flags.dtype,
+    fastDecode: flags.fastDecode ?? false,
     signal,
   });
   const { model, output } = extractor.info;
@@ -99,29 +109,18 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
   const failed: { path: string; error: unknown }[] = [];
 
   await writeAtomically(flags.out, async (file) => {
-    const writer = writerOf(format, file, names);
+    const writer = writerOf(format, file, names, flags.dtype);
     const progress = new Progress(images.length);
-    // While some images are decoded and some written, the model always has one.
-    const results = ordered(images, availableParallelism() + 1, signal, async (image, _index, both) => {
-      try {
-        return { features: await extractor.extract(image, { signal: both }) };
-      } catch (error) {
-        return { error };
-      }
-    });
     try {
-      let index = 0;
-      for await (const result of results) {
-        const path = images[index] as string;
-        const name = names[index] as string;
-        index++;
+      for await (const result of extractor.extractMany(images, { signal })) {
+        const path = images[result.index] as string;
+        const name = names[result.index] as string;
         if ('error' in result) {
-          if (signal.aborted || !flags.keepGoing) throw result.error;
+          if (!flags.keepGoing) throw result.error;
           failed.push({ path, error: result.error });
         } else {
-          const { features } = result;
-          const { tensor, grid, numPrefixTokens, scales, timings } = features;
-          await writer.append({ name, dims: tensor.dims, data: tensor.data as Float32Array });
+          const { tensor, grid, numPrefixTokens, scales, timings } = result.features;
+          await writer.append({ name, dims: tensor.dims, data: tensor.data as NamedTensor['data'] });
           records.push({ path, name, shape: tensor.dims, grid, numPrefixTokens, scales, milliseconds: timings.total });
         }
         progress.advance();
@@ -147,7 +146,7 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
   const milliseconds = performance.now() - started;
   const summary = {
     file: flags.out,
-    dtype: 'float32',
+    dtype: flags.dtype,
     layout,
     model: model.path,
     output: output.name,
@@ -174,8 +173,8 @@ function formatOf(path: string): Format {
   );
 }
 
-function writerOf(format: Format, file: OutputFile, names: readonly string[]): TensorWriter {
-  return format === '.npy' ? npyWriter(file, names.length > 1) : safetensorsWriter(file, names);
+function writerOf(format: Format, file: OutputFile, names: readonly string[], dtype: Dtype): TensorWriter {
+  return format === '.npy' ? npyWriter(file, names.length > 1, dtype) : safetensorsWriter(file, names, dtype);
 }
 
 /** File names where they differ, else paths, else paths with a number: every tensor can be told from the others. */
@@ -197,12 +196,12 @@ export function tensorNames(paths: readonly string[]): string[] {
   });
 }
 
-function describe({ out }: ExtractFlags, records: readonly ImageRecord[], milliseconds: number): string {
+function describe({ out, dtype }: ExtractFlags, records: readonly ImageRecord[], milliseconds: number): string {
   const [first] = records;
   if (!first) return '';
   const shape = first.shape.join(' x ');
   const tiles = first.scales.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
   const sizes = first.scales.map(({ height, width }) => `${width} x ${height}`).join(', ');
-  const what = records.length === 1 ? `${shape} float32` : `${records.length} x ${shape} float32`;
+  const what = records.length === 1 ? `${shape} ${dtype}` : `${records.length} x ${shape} ${dtype}`;
   return `${out}: ${what} from ${tiles} tile${tiles === 1 ? '' : 's'} (${sizes}) in ${Math.round(milliseconds)} ms\n`;
 }

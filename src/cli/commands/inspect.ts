@@ -57,10 +57,11 @@ async function inspect(path: string | undefined, flags: InspectFlags, signal: Ab
   // The runtime reads it, so what the file declares can be shown.
   const { findRuntime } = await import('../../runtime.js');
   const { loadSession } = await import('../../native/calls.js');
-  const session = await loadSession(
-    { runtime: findRuntime(loadOptions(flags).runtimeLibrary).path, model, threads: 1 },
-    signal,
-  );
+  const { checkModelSource } = await import('../../model-source.js');
+  const { path: runtime } = findRuntime(loadOptions(flags).runtimeLibrary);
+  const defaults = { maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0 };
+  const source = await checkModelSource(model);
+  const session = await loadSession({ ...source, runtime, threads: 1, ...defaults }, signal);
   try {
     const bytes = (await stat(model)).size;
     const { inputs, outputs, metadata, producer, graphName: name } = session;
@@ -136,7 +137,14 @@ function describeUsable(info: ExtractorInfo, bytes: number): string {
 use
 ${facts([
   ['tile size', `${side(input.tileSize.height, input.tileSize.width)} (height x width), ${FROM[sources.tileSize]}`],
-  ['tiles per call', input.fixedBatch === 0 ? 'any number' : String(input.fixedBatch)],
+  [
+    'tiles per call',
+    `${info.batching.fixed ? '' : 'up to '}${info.batching.maxBatch}, ${
+      input.fixedBatch === 0 ? 'the model takes any number' : 'the model demands it'
+    }`,
+  ],
+  ['calls at once', `up to ${info.batching.workers}`],
+  ['batch invariant', info.batchInvariant ? 'yes' : 'no: see the option deterministic'],
   [
     'output',
     `${output.name}, ${sources.output === 'option' ? FROM.option : 'the first with a place for every cell of a tile'}`,

@@ -2,7 +2,8 @@
 
 import { basename } from 'node:path';
 import sharp from 'sharp';
-import { decodeImage, ownSource } from '../../decode.js';
+import { decodeImage, planDecoding } from '../../decode.js';
+import { openImage, ownSource } from '../../encoded.js';
 import type { Extractor, ExtractorPlan } from '../../extractor.js';
 import type { Features } from '../../features.js';
 import { recogniseImage } from '../../image.js';
@@ -30,7 +31,8 @@ export async function makeView(
   if (source.kind === 'pixels') throw new TypeError('a path is not pixels');
   const started = performance.now();
   const { maxPixels = DEFAULTS.maxPixels, colorProfile = DEFAULTS.colorProfile } = flags;
-  const pixels = await decodeImage(await ownSource(source), { maxPixels, colorProfile });
+  const opened = await openImage(await ownSource(source), { maxPixels, colorProfile });
+  const pixels = await decodeImage(opened, planDecoding(opened));
   const image = {
     data: pixels.data as Uint8Array,
     height: pixels.height,

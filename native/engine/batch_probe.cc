@@ -1,0 +1,151 @@
+#include "engine/batch_probe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "core/checked.h"
+#include "device/cpu/cpu_backend.h"
+
+namespace manyscale::engine {
+namespace {
+
+// What stands in a batch's rows: 0 nothing (zeros), 1 and 2 the two tiles.
+using Rows = std::vector<int>;
+
+struct Trial {
+  Rows rows;
+  std::vector<float> features;
+  std::optional<Error> error;
+};
+
+class Prober {
+ public:
+  Prober(runtime::Session& session, const BatchClass& batch_class, runtime::RunControl* control)
+      : session_(session), class_(batch_class), control_(control), tile_pixels_(static_cast<size_t>(batch_class.tile_pixels())) {
+    std::minstd_rand random(1);  // any noise will do, and the same one every time
+    std::uniform_real_distribution<float> normalised(-1, 1);
+    noise_.resize(2 * tile_pixels_);
+    for (float& value : noise_) value = normalised(random);
+  }
+
+  // Both tiles came out the same, bit by bit, wherever they stood; nothing when a run failed.
+  std::optional<bool> same_everywhere(const std::vector<Rows>& batches) {
+    std::vector<Trial> trials;
+    for (const Rows& rows : batches) trials.push_back({rows, {}, std::nullopt});
+    cpu::cpu_backend().parallel_for(static_cast<int64_t>(trials.size()), [&](int64_t i) {
+      Trial& trial = trials[static_cast<size_t>(i)];
+      try {
+        run(trial);
+      } catch (...) {
+        trial.error = current_error();
+      }
+    });
+    for (const Trial& trial : trials) {
+      if (!trial.error) continue;
+      if (trial.error->code() == ErrorCode::kCancelled || trial.error->code() == ErrorCode::kOutOfMemory) throw *trial.error;
+      return std::nullopt;
+    }
+    const auto length = static_cast<size_t>(class_.tile_features());
+    const float* first[3] = {};
+    for (const Trial& trial : trials) {
+      for (size_t row = 0; row < trial.rows.size(); row++) {
+        const float* const features = trial.features.data() + row * length;
+        const float*& reference = first[trial.rows[row]];
+        if (trial.rows[row] == 0) continue;
+        if (!reference) reference = features;
+        if (std::memcmp(reference, features, length * sizeof(float)) != 0) return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  void run(Trial& trial) {
+    const auto rows = static_cast<int64_t>(trial.rows.size());
+    std::vector<float> pixels(static_cast<size_t>(checked_product("a tile batch", rows, class_.tile_pixels())));
+    for (size_t row = 0; row < trial.rows.size(); row++) {
+      if (trial.rows[row] == 0) continue;
+      const float* const tile = noise_.data() + static_cast<size_t>(trial.rows[row] - 1) * tile_pixels_;
+      std::copy(tile, tile + tile_pixels_, pixels.begin() + static_cast<ptrdiff_t>(row * tile_pixels_));
+    }
+    trial.features.resize(static_cast<size_t>(checked_product("a batch's features", rows, class_.tile_features())));
+    session_.run(class_.configuration.input, pixels.data(), class_.input_dims(rows), class_.configuration.output, trial.features.data(),
+                 class_.features_dims(rows), control_);
+  }
+
+  runtime::Session& session_;
+  const BatchClass& class_;
+  runtime::RunControl* const control_;
+  const size_t tile_pixels_;
+  std::vector<float> noise_;
+};
+
+// b, a, b, a ...: with both tiles first alone, each is then tried at places of both parities in batches of all sizes.
+Rows alternating(int64_t size) {
+  Rows rows(static_cast<size_t>(size));
+  for (size_t i = 0; i < rows.size(); i++) rows[i] = i % 2 ? 1 : 2;
+  return rows;
+}
+
+// Batches of 2 and 3 tell products of one row from others, and odd from even; beyond that the largest one stands for all. Of a
+// slow model it stands for those as well: loading it is to take no more than a few tiles.
+std::vector<Rows> free_batches(int64_t largest, bool is_slow) {
+  std::vector<Rows> batches{{1}, {2}};
+  for (const int64_t size : is_slow ? std::set<int64_t>{largest} : std::set<int64_t>{2, 3, largest}) {
+    if (size <= largest) batches.push_back(alternating(size));
+  }
+  return batches;
+}
+
+std::vector<Rows> padded_batches(int64_t size) {
+  Rows first(static_cast<size_t>(size));
+  Rows last = first;
+  first.front() = 1;
+  last.back() = 1;
+  return {first, alternating(size), last};
+}
+
+// Noise need not be that many tiles for a caller who allows enormous batches.
+constexpr int64_t kLargestTrial = 16;
+constexpr std::chrono::milliseconds kSlowTile{200};
+
+}  // namespace
+
+void probe_batching(runtime::Session& session, BatchClass& batch_class, BatchOverrides overrides, bool deterministic, runtime::RunControl* control) {
+  Prober prober(session, batch_class, control);
+  const auto settle = [&](bool invariant) {
+    batch_class.policy = make_cpu_policy(overrides);
+    batch_class.batching = {invariant, batch_class.policy->max_batch(), overrides.fixed > 0};
+  };
+  overrides.fixed = batch_class.configuration.fixed_batch;
+  if (overrides.fixed == 0 && deterministic) overrides.fixed = make_cpu_policy(overrides)->max_batch();
+  settle(false);
+  const int64_t size = batch_class.batching.size;
+  if (overrides.fixed > 0) {
+    checked_product("a tile batch's bytes", size, std::max(batch_class.tile_pixels(), batch_class.tile_features()), int64_t{sizeof(float)});
+    const bool invariant = size == 1 || prober.same_everywhere(padded_batches(size)).value_or(false);
+    // Even batches of one size let a tile see its neighbours (a range over the batch, say): only alone it does not.
+    if (!invariant && deterministic && batch_class.configuration.fixed_batch == 0) {
+      overrides.fixed = 1;
+      return settle(true);
+    }
+    return settle(invariant);
+  }
+  if (size == 1) return settle(true);
+  const auto start = std::chrono::steady_clock::now();
+  const bool alone = prober.same_everywhere({{1}}).has_value();
+  const bool is_slow = std::chrono::steady_clock::now() - start > kSlowTile;
+  const std::optional<bool> invariant = prober.same_everywhere(free_batches(std::min(size, kLargestTrial), is_slow));
+  if (invariant) return settle(*invariant);
+  // A model that has a batch of 1 written into it although it declares any works one tile at a time.
+  if (alone) overrides.max_batch = 1;
+  settle(alone);
+}
+
+}  // namespace manyscale::engine
