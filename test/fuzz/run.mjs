@@ -112,8 +112,8 @@ async function keep(target, program, found, kept) {
     // Where there are too many, an even choice from the smallest to the largest.
     const step = Math.max(1, files.length / MOST_KEPT_FILES);
     const chosen = Array.from({ length: Math.floor(files.length / step) }, (_, i) => files[Math.floor(i * step)]);
-    rmSync(kept, { recursive: true, force: true });
-    mkdirSync(kept, { recursive: true });
+    // Files with a name of their own, not libFuzzer's, stay: what they once brought to light must not come back.
+    for (const name of readdirSync(kept)) if (/^[0-9a-f]{40}$/.test(name)) rmSync(join(kept, name));
     for (const { name } of chosen) copyFileSync(join(merged, name), join(kept, name));
     console.log(`fuzz ${target}: kept ${chosen.length} of ${files.length} files`);
   } finally {
