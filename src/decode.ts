@@ -55,7 +55,8 @@ export async function decodeImage(image: EncodedImage, { height, width, reduced 
   const { what } = image;
   // Colours become sRGB and 16 bits 8; what is left is grey, RGB or RGBA.
   const pipeline = image.sharp.toColourspace('srgb').raw({ depth: 'uchar' });
-  if (reduced) pipeline.resize({ height, width, fit: 'fill', fastShrinkOnLoad: true });
+  // From 1/2, 1/4 or 1/8: the cubic kernel is as near to the whole image as sharp's own choice, and faster.
+  if (reduced) pipeline.resize({ height, width, fit: 'fill', fastShrinkOnLoad: true, kernel: 'cubic' });
   const { data, info } = await pipeline.toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
     throw damaged(what, `one that cannot be decoded (${reason(cause)})`, cause);
   });

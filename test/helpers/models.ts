@@ -234,6 +234,21 @@ export function failsOnBrightModel(): Uint8Array {
   });
 }
 
+/** Adds the mean of all pixels of the batch to every token: a tile's features depend on what it is batched with. */
+export function looksAroundModel(): Uint8Array {
+  const base = embedding({ metadata: { 'manyscale.rescale': '1' } });
+  const tokens = tokenNodes(0, base.channels, 'tokens_before');
+  return finish(base, {
+    nodes: [
+      ...tokens.nodes,
+      { op: 'ReduceMean', inputs: ['pixel_values'], outputs: ['brightness'], attributes: { keepdims: 0 } },
+      { op: 'Add', inputs: ['tokens_before', 'brightness'], outputs: ['tokens'] },
+    ],
+    initializers: tokens.initializers,
+    outputs: [{ name: 'tokens', dims: [base.batch, 16, base.channels] }],
+  });
+}
+
 /** Declares any batch but has a batch of 1 written into a Reshape, as careless exports do: more than one tile fails. */
 export function secretlyFixedBatchModel(): Uint8Array {
   const base = embedding({});

@@ -101,7 +101,7 @@ describe('cancelling', () => {
   /** What one image takes of it. */
   const one = height * width * 3 + 2 * 256 * 512 * 4;
   beforeAll(async () => {
-    slow = await Extractor.load(slowModel(300), { scales: [1], maxBytes: one + 1000 });
+    slow = await Extractor.load(slowModel(100), { scales: [1], maxBatch: 1, maxBytes: one + 1000 });
   });
   afterAll(() => slow.dispose());
 
@@ -179,7 +179,7 @@ describe('cancelling', () => {
 describe('disposal', () => {
   test('ends at once what waits for memory, for decoding and for a Blob', async () => {
     const one = height * width * 3 + 2 * 256 * 512 * 4;
-    const extractor = await Extractor.load(slowModel(600), { scales: [1], maxBytes: 8 * one });
+    const extractor = await Extractor.load(slowModel(200), { scales: [1], maxBatch: 1, maxBytes: 8 * one });
     const endless = new Blob([]);
     endless.arrayBuffer = () => new Promise(() => {});
     const kinds = [...new Array(10).fill(image), endless, jpeg, photo('dandelions.jpg'), photo('temple.jpg')];
@@ -199,7 +199,7 @@ describe('disposal', () => {
     let kept: Extractor;
     let pending: Promise<unknown>;
     {
-      await using extractor = await Extractor.load(slowModel(300), { scales: [1] });
+      await using extractor = await Extractor.load(slowModel(100), { scales: [1], maxBatch: 1 });
       pending = failure(() => extractor.extract(image));
       kept = extractor;
     }

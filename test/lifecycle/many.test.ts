@@ -146,7 +146,11 @@ describe('pulling', () => {
     // Of slow tiles, so that nothing ends while this is looked at: room for two images and a half.
     const tokens = 256 * 512 * 4;
     const one = height * width * 3 + 2 * tokens;
-    await using small = await Extractor.load(slowModel(300), { scales: [1], maxBytes: Math.floor(one * 2.5) });
+    await using small = await Extractor.load(slowModel(100), {
+      scales: [1],
+      maxBatch: 1,
+      maxBytes: Math.floor(one * 2.5),
+    });
     const { state, images } = endless();
     const results = small.extractMany(images);
     const first = results.next();
@@ -191,7 +195,7 @@ describe('pulling', () => {
 describe('an early end', () => {
   let slow: Extractor;
   beforeAll(async () => {
-    slow = await Extractor.load(slowModel(300), { scales: [1], maxBytes: 2 ** 30 });
+    slow = await Extractor.load(slowModel(100), { scales: [1], maxBatch: 1, maxBytes: 2 ** 30 });
   });
   afterAll(() => slow.dispose());
 
@@ -231,7 +235,7 @@ describe('an early end', () => {
   });
 
   test('by disposal: ERR_DISPOSED', async () => {
-    const extractor = await Extractor.load(slowModel(300), { scales: [1] });
+    const extractor = await Extractor.load(slowModel(100), { scales: [1], maxBatch: 1 });
     const { state, images } = endless();
     const all = failure(() => collect(extractor.extractMany(images)));
     await expect.poll(() => extractor.stats().tiles.running, { timeout: 10_000 }).toBeGreaterThan(0);
