@@ -27,6 +27,8 @@ const MEMORY_FACTOR = 1.3;
 const MEMORY_SLACK = 32; // MiB
 /** Nothing that was asked for takes this long. */
 const LONGEST_CALL = 60_000;
+/** maxBytes of Extractors that come and go: enough for any image alone, so few that images wait for one another. */
+const MEMORY_OF_SOME = 24 * 2 ** 20;
 /** Requests to choose from; each is asked for alone at the start. */
 const REQUESTS = 80;
 
@@ -218,7 +220,13 @@ async function disposer(choices) {
     count('cancelled loads');
     return;
   }
-  const extractor = await watched('a load', loadModel(models[index], { maxBatch: choices.integer(1, 4) }));
+  const tuning = {
+    threads: choices.integer(1, 3),
+    maxBatch: choices.integer(1, 4),
+    maxDelay: choices.integer(0, 3) * 5,
+    maxBytes: MEMORY_OF_SOME,
+  };
+  const extractor = await watched('a load', loadModel(models[index], tuning));
   const own = requests.flatMap(({ model }, i) => (model === index ? [i] : []));
   if (own.length === 0) return extractor.dispose();
   const allowed = (error) => {
