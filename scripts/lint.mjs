@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const fix = process.argv.includes('--fix');
 process.chdir(root);
 
-const sources = ['native', 'test/native', 'bench/native']
+const sources = ['native', 'test/native', 'test/fuzz', 'bench/native']
   .flatMap((folder) => listFiles(folder))
   .filter((path) => /\.(?:cc|h|cu)$/.test(path));
 

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <new>
+#include <sstream>
 
 namespace manyscale {
 namespace {
@@ -28,6 +29,12 @@ const char* error_code_name(ErrorCode code) noexcept {
     case ErrorCode::kCancelled: return "ERR_CANCELLED";
   }
   return "ERR_INVALID_ARGUMENT";
+}
+
+std::string number_text(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
 }
 
 Error current_error() {

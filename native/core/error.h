@@ -35,6 +35,9 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
+// A number as messages show it: six digits.
+std::string number_text(double value);
+
 // The exception that is being handled, as an Error. To be called in a catch block, where C++ ends and a caller is to be told.
 Error current_error();
 

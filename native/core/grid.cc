@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/plan.h"
 
 namespace manyscale {
 namespace {
@@ -15,15 +16,25 @@ namespace {
 template <typename Visit>
 void for_each_patch_grid(Size tile, Visit visit) {
   const int64_t largest = std::min(tile.height, tile.width);
-  for (int64_t patch = 1; patch <= largest; patch++) visit(Size{tile.height / patch, tile.width / patch});
+  for (int64_t patch = 1; patch <= largest;) {
+    const Size grid{tile.height / patch, tile.width / patch};
+    visit(grid);
+    patch = std::min(tile.height / grid.height, tile.width / grid.width) + 1;  // the next that gives another grid
+  }
+}
+
+void check_tile(Size tile) {
+  check_side(tile.height, "the tile's height");
+  check_side(tile.width, "the tile's width");
 }
 
 // The grid of `cells` whose aspect ratio is exactly the tile's, if there is one.
 std::optional<Size> exact_grid(Size tile, int64_t cells) {
   const double ratio = static_cast<double>(tile.height) / static_cast<double>(tile.width);
   const int64_t height = std::llround(std::sqrt(static_cast<double>(cells) * ratio));
-  if (height < 1 || cells % height != 0) return std::nullopt;
+  if (height < 1 || height > kMaxSide || cells % height != 0) return std::nullopt;
   const Size grid{height, cells / height};
+  if (grid.width > kMaxSide) return std::nullopt;
   if (grid.height * tile.width != grid.width * tile.height) return std::nullopt;
   return grid;
 }
@@ -31,10 +42,11 @@ std::optional<Size> exact_grid(Size tile, int64_t cells) {
 }  // namespace
 
 Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
+  check_tile(tile);
   const std::string received = std::to_string(cells) + " tokens for a tile of " + to_string(tile);
   if (patch_size > 0) {
     const Size grid{tile.height / patch_size, tile.width / patch_size};
-    if (grid.height * grid.width != cells) {
+    if (cells < 1 || grid.height * grid.width != cells) {
       throw Error(ErrorCode::kModelShape, "Expected " + std::to_string(grid.height * grid.width) + " tokens (" + to_string(grid) + " patches of " +
                                               std::to_string(patch_size) + ") beside the prefix tokens but received " + received +
                                               "; check numPrefixTokens and patchSize");
@@ -54,6 +66,7 @@ Size find_grid(Size tile, int64_t cells, int64_t patch_size) {
 }
 
 TokenLayout find_token_layout(Size tile, int64_t tokens, int64_t patch_size) {
+  check_tile(tile);
   Size best;
   int64_t best_cells = 0;
   const auto consider = [&](Size grid) {

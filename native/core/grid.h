@@ -8,7 +8,8 @@
 namespace manyscale {
 
 // The grid (rows x columns of tokens) that `cells` tokens of one tile form. With `patch_size` 0 it is found from the
-// tile's aspect ratio (no two grids of one tile have equally many cells); Error kModelShape when none fits.
+// tile's aspect ratio (no two grids of one tile have equally many cells); Error kModelShape when none fits, and for the tile what
+// check_side says.
 Size find_grid(Size tile, int64_t cells, int64_t patch_size);
 
 struct TokenLayout {

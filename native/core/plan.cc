@@ -2,70 +2,59 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <sstream>
 
 #include "core/checked.h"
 
 namespace manyscale {
 namespace {
 
-std::string number(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
-}
-
-void check_side(int64_t side, const char* what) {
-  if (side < 1) throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " but received " + std::to_string(side));
-  if (side > kMaxSide) {
-    throw Error(ErrorCode::kPlanTooLarge,
-                std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what + " but received " + std::to_string(side));
-  }
-}
-
 // floor(side * scale), refused before the conversion could overflow.
 int64_t scaled_side(int64_t side, double scale, const char* what) {
   const double scaled = std::floor(static_cast<double>(side) * scale);
   if (!(scaled <= static_cast<double>(kMaxSide))) {
     throw Error(ErrorCode::kPlanTooLarge, std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what +
-                                              " of every scale but received scale " + number(scale) + " of " + std::to_string(side));
+                                              " of every scale but received scale " + number_text(scale) + " of " + std::to_string(side));
   }
   if (scaled < 1) {
-    throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " of every scale but received scale " + number(scale) +
+    throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " of every scale but received scale " + number_text(scale) +
                                                  " of " + std::to_string(side) + " pixels; take a larger scale");
   }
   return static_cast<int64_t>(scaled);
 }
 
-// The nearest sizes below and above that fulfil `works` and could be asked for, as "672 or 896".
-std::string nearest(int64_t side, const std::function<bool(int64_t)>& works) {
-  int64_t below = side;
-  int64_t above = side;
-  while (below > 0 && !works(below)) below--;
-  while (above <= kMaxSide && !works(above)) above++;
+// The sizes of the two that could be asked for, as "672 or 896".
+std::string either(int64_t below, int64_t above) {
   if (below < 1) return std::to_string(above);
   if (above > kMaxSide) return std::to_string(below);
   return std::to_string(below) + " or " + std::to_string(above);
+}
+
+// The nearest sizes below and above that divide evenly. With k splits these are the multiples of k, k * max_split among them, so
+// that neither is further away than the smaller of k and max_split.
+std::string nearest_dividing(int64_t side, int64_t max_split) {
+  const auto works = [max_split](int64_t n) { return n % ceil_div(n, max_split) == 0; };
+  int64_t below = side;
+  int64_t above = side;
+  while (!works(below)) below--;  // 1 works
+  while (above <= kMaxSide && !works(above)) above++;
+  return either(below, above);
 }
 
 // How many tiles a side is cut into.
 int64_t cut(int64_t side, int64_t max_split, int64_t tile, const char* what) {
   if (tile > 0) {
     if (side % tile != 0) {
-      const auto works = [tile](int64_t n) { return n % tile == 0; };
       throw Error(ErrorCode::kInvalidArgument, std::string("Expected a multiple of the tile's ") + what + " (" + std::to_string(tile) + ") for the " + what +
                                                    " of every scale but received " + std::to_string(side) + "; the nearest that work are " +
-                                                   nearest(side, works));
+                                                   either(side / tile * tile, side / tile * tile + tile));
     }
     return side / tile;
   }
   const int64_t splits = ceil_div(side, max_split);
   if (side % splits != 0) {
-    const auto works = [max_split](int64_t n) { return n % ceil_div(n, max_split) == 0; };
     throw Error(ErrorCode::kInvalidArgument, std::string("Expected a ") + what + " that divides evenly into its splits for every scale but received " +
                                                  std::to_string(side) + " with a max split size of " + std::to_string(max_split) + " (" +
-                                                 std::to_string(splits) + " splits); the nearest that work are " + nearest(side, works));
+                                                 std::to_string(splits) + " splits); the nearest that work are " + nearest_dividing(side, max_split));
   }
   return splits;
 }
@@ -101,6 +90,14 @@ void check_total(const Plan& plan) {
 }
 
 }  // namespace
+
+void check_side(int64_t side, const char* what) {
+  if (side < 1) throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " but received " + std::to_string(side));
+  if (side > kMaxSide) {
+    throw Error(ErrorCode::kPlanTooLarge,
+                std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what + " but received " + std::to_string(side));
+  }
+}
 
 void check_tile_count(int64_t tiles) {
   if (tiles > kMaxPlanTiles) {
@@ -144,7 +141,7 @@ Plan make_plan(Size image, const PlanOptions& options) {
   if (sizes.empty()) {
     for (double scale : options.scales) {
       if (!std::isfinite(scale) || scale <= 0) {
-        throw Error(ErrorCode::kInvalidArgument, "Expected finite numbers above 0 for scales but received " + number(scale));
+        throw Error(ErrorCode::kInvalidArgument, "Expected finite numbers above 0 for scales but received " + number_text(scale));
       }
       sizes.push_back({scaled_side(base.height, scale, "the height"), scaled_side(base.width, scale, "the width")});
     }

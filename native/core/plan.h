@@ -54,6 +54,9 @@ inline constexpr int64_t kMaxPlanPixels = int64_t{1} << 31;  // of all scales of
 inline constexpr int64_t kMaxPlanTiles = int64_t{1} << 20;   // of all scales of one image, and of all images of one operation
 inline constexpr int64_t kMaxScales = 1024;
 
+// A side of `what` in pixels: Error kInvalidArgument below 1, kPlanTooLarge beyond kMaxSide.
+void check_side(int64_t side, const char* what);
+
 // Error kPlanTooLarge for more tiles than kMaxPlanTiles.
 void check_tile_count(int64_t tiles);
 

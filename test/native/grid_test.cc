@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/plan.h"
 
 using namespace manyscale;
 
@@ -56,6 +57,7 @@ TEST_CASE("grid: what does not fit is refused") {
   CHECK(refusal({224, 448}, 256) != "");
   CHECK(refusal({224, 224}, 256, 16).find("Expected 196 tokens") != std::string::npos);
   CHECK(refusal({224, 224}, 256, 300) != "");
+  CHECK(refusal({224, 224}, 0, 300) != "");
   CHECK(refusal({224, 224}, std::numeric_limits<int64_t>::max()) != "");
   CHECK(refusal({224, 224}, 256, 14) == "");
 }
@@ -104,4 +106,31 @@ TEST_CASE("grid: token counts without a grid are refused") {
   CHECK(refused({224, 224}, 100, 16));   // fewer than the patches
   CHECK(refused({224, 224}, 100, 300));  // no patch fits
   CHECK(refused({1, 2}, 1, 0));          // 1 x 2 is the only grid
+}
+
+TEST_CASE("grid: tiles without sense or beyond the limits are refused, and the largest take no time") {
+  const auto code = [](Size tile, int64_t cells) {
+    std::string codes;
+    for (const bool layout : {false, true}) {
+      try {
+        if (layout) {
+          find_token_layout(tile, cells, 0);
+        } else {
+          find_grid(tile, cells, 0);
+        }
+        codes += "none ";
+      } catch (const Error& error) {
+        codes += std::string(error_code_name(error.code())) + " ";
+      }
+    }
+    return codes;
+  };
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  CHECK(code({0, 5}, 1) == "ERR_INVALID_ARGUMENT ERR_INVALID_ARGUMENT ");
+  CHECK(code({5, -1}, 1) == "ERR_INVALID_ARGUMENT ERR_INVALID_ARGUMENT ");
+  CHECK(code({kMaxSide, kMaxSide + 1}, 1) == "ERR_PLAN_TOO_LARGE ERR_PLAN_TOO_LARGE ");
+  CHECK(code({kMost, kMost}, kMost) == "ERR_PLAN_TOO_LARGE ERR_PLAN_TOO_LARGE ");
+  CHECK(code({kMaxSide, 1}, kMost) == "ERR_MODEL_SHAPE none ");  // the layout takes all but one column as prefix tokens
+  CHECK(code({kMaxSide - 1, kMaxSide}, kMost) == "ERR_MODEL_SHAPE none ");
+  CHECK(code({kMaxSide, kMaxSide}, kMaxSide * kMaxSide) == "none none ");
 }

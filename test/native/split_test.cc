@@ -16,6 +16,7 @@
 #include "core/isa.h"
 #include "device/cpu/cpu_backend.h"
 #include "npy.h"
+#include "split_tolerance.h"
 
 using namespace manyscale;
 using namespace manyscale::split;
@@ -24,8 +25,6 @@ namespace {
 
 // 'torch-' modes, on the 0 .. 1 scale. Reference and kernels round float32 sums in another order than PyTorch.
 constexpr double kGoldenTolerance = 2e-6;
-// Kernels against the reference, as a share of the values' range; sums of many taps round more often.
-double kernel_tolerance(int64_t taps) { return 1e-6 + 1e-7 * std::sqrt(static_cast<double>(taps)); }
 
 enum class Path { kReference, kKernels };
 constexpr Path kPaths[] = {Path::kReference, Path::kKernels};
@@ -114,18 +113,12 @@ void compare(const Case& c, std::mt19937& random) {
   make(Path::kReference, params, source, std::vector<float*>(c.plan.scales.size(), expected.get()));
   make(Path::kKernels, params, source, std::vector<float*>(c.plan.scales.size(), received.get()));
 
-  const double top = s.type == PixelType::kUint8 ? 255 : 1;
   std::vector<double> tolerance(size, 0);
   for (const TileTarget& tile : tiles) {
     const auto scale = static_cast<size_t>(tile.scale);
-    const ScaleTables& tables = params.scales[scale];
     const int64_t plane = params.tile_elements(scale) / params.channels;
     for (int64_t i = 0; i < params.tile_elements(scale); i++) {
-      const auto channel = static_cast<size_t>(i / plane);
-      const double range = top * std::abs(static_cast<double>(params.multiply[channel]));
-      // A multiply-add rounds once where it is fused and twice where it is not.
-      const double normalise = (range + std::abs(static_cast<double>(params.add[channel]))) * 1.2e-7;
-      tolerance[static_cast<size_t>(tile.offset + i)] = normalise + (is_pillow(params.resize) ? 0 : range * kernel_tolerance(tables.x->taps + tables.y->taps));
+      tolerance[static_cast<size_t>(tile.offset + i)] = kernel_tolerance(params, scale, static_cast<size_t>(i / plane));
     }
   }
   for (size_t i = 0; i < size; i++) {
@@ -363,4 +356,26 @@ TEST_CASE("split: no tiles are no work") {
   const auto guards = guarded(12);
   make(Path::kKernels, params, bytes.data(), {guards.get()});
   CHECK(std::all_of(guards.get(), guards.get() + 12, is_guard));
+}
+
+TEST_CASE("split: preprocessing whose factors float32 cannot hold is refused") {
+  const Plan plan = plan_of({4, 4}, {scale_of(1, 1, 2, 2)});
+  const auto code = [&](double mean, double std, double rescale) {
+    Preprocess preprocess;
+    preprocess.mean = {mean};
+    preprocess.std = {std};
+    preprocess.rescale = rescale;
+    try {
+      make_params({PixelType::kUint8, 1, 3, 4, 4, 0}, plan, std::nullopt, preprocess, make_tables(plan, std::nullopt, preprocess.resize));
+    } catch (const Error& error) {
+      return std::string(error_code_name(error.code()));
+    }
+    return std::string("none");
+  };
+  CHECK(code(0.5, 0.5, 1.0 / 255) == "none");
+  CHECK(code(1e38, 1, 1e38) == "none");
+  CHECK(code(0, 1e-300, 1) == "ERR_INVALID_ARGUMENT");  // a factor of 1e300
+  CHECK(code(1, 1e-300, 1e-300) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(1e300, 1, 1) == "ERR_INVALID_ARGUMENT");
+  CHECK(code(0, 1e-320, 1e300) == "ERR_INVALID_ARGUMENT");  // beyond double
 }

@@ -98,8 +98,14 @@ Params make_params(const Source& source, const Plan& plan, const std::optional<R
   for (int64_t c = 0; c < params.channels; c++) {
     const double deviation = per_channel(preprocess.std, c);
     if (deviation == 0) refuse("Expected numbers other than 0 for std but received 0");
-    params.multiply.push_back(static_cast<float>(preprocess.rescale / deviation));
-    params.add.push_back(static_cast<float>(-per_channel(preprocess.mean, c) / deviation));
+    const auto multiply = static_cast<float>(preprocess.rescale / deviation);
+    const auto add = static_cast<float>(-per_channel(preprocess.mean, c) / deviation);
+    if (!std::isfinite(multiply) || !std::isfinite(add)) {
+      refuse("Expected a rescale / std and a mean / std within the range of float32 but received a rescale of " + number_text(preprocess.rescale) +
+             ", a mean of " + number_text(per_channel(preprocess.mean, c)) + " and a std of " + number_text(deviation));
+    }
+    params.multiply.push_back(multiply);
+    params.add.push_back(add);
   }
   params.scales = std::move(tables);
   for (size_t s = 0; s < params.scales.size(); s++) {

@@ -1,0 +1,68 @@
+// make_axis_table for every mode and any two sizes: windows inside the source whose weights add up to one, or a refusal.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "check.h"
+#include "core/axis.h"
+#include "fuzzed_input.h"
+
+using namespace manyscale;
+using manyscale::fuzz::FuzzedInput;
+
+namespace {
+
+constexpr int64_t kMostWeights = int64_t{1} << 14;  // of a table that is made here, so that an input takes milliseconds
+
+// The sum of a window's weights: each is a few float32 operations away from exact, or rounded to Pillow's fixed point.
+void check_sum(const AxisTable& table, size_t i, const std::string& what) {
+  const size_t at = i * static_cast<size_t>(table.taps);
+  const auto taps = static_cast<double>(table.count[i]);
+  double sum = 0;
+  for (size_t k = 0; k < static_cast<size_t>(table.taps); k++) {
+    const double weight = is_pillow(table.mode) ? static_cast<double>(table.fixed_weights[at + k]) / (1 << kPillowPrecisionBits) : table.weights[at + k];
+    FUZZ_CHECK(std::isfinite(weight) && std::abs(weight) < 2, what);
+    FUZZ_CHECK(static_cast<int64_t>(k) < table.count[i] || weight == 0, what + ": a weight behind its window");
+    sum += weight;
+  }
+  const double rounding = is_pillow(table.mode) ? taps / (1 << kPillowPrecisionBits) : 2e-6 + taps * 1e-7;
+  FUZZ_CHECK(std::abs(sum - 1) <= rounding, what + ": the weights of pixel " + std::to_string(i) + " add up to " + std::to_string(sum));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  FuzzedInput input(data, size);
+  const auto mode = static_cast<ResizeMode>(input.between(0, kResizeModeCount - 1));
+  const int64_t in = input.size(1500);
+  const int64_t out = input.size(1500);
+  const std::string what = std::string(resize_mode_name(mode)) + " from " + std::to_string(in) + " to " + std::to_string(out);
+  // Larger tables are made by the same code, slowly. What is far larger is refused, which takes no time.
+  const bool valid = in >= 1 && out >= 1;
+  if (valid && in <= (int64_t{1} << 30) && out <= (int64_t{1} << 30)) {
+    const double weights = (6 * std::ceil(static_cast<double>(in) / static_cast<double>(out)) + 2) * static_cast<double>(out);
+    if (weights > kMostWeights && weights <= 1 << 27) return -1;
+  }
+  AxisTable table;
+  try {
+    table = make_axis_table(mode, in, out);
+  } catch (const Error& error) {
+    FUZZ_CHECK_REFUSAL(error, ErrorCode::kInvalidArgument, ErrorCode::kPlanTooLarge);
+    FUZZ_CHECK((error.code() == ErrorCode::kInvalidArgument) == !valid || error.code() == ErrorCode::kPlanTooLarge, error.what());
+    return 0;
+  }
+  FUZZ_CHECK(valid && table.mode == mode && table.in == in && table.out == out, what);
+  const auto pixels = static_cast<size_t>(out);
+  FUZZ_CHECK(table.first.size() == pixels && table.count.size() == pixels, what);
+  FUZZ_CHECK((is_pillow(mode) ? table.fixed_weights.size() : table.weights.size()) == pixels * static_cast<size_t>(table.taps), what);
+  FUZZ_CHECK((is_pillow(mode) ? table.weights.size() : table.fixed_weights.size()) == 0, what);
+  FUZZ_CHECK(*std::max_element(table.count.begin(), table.count.end()) == table.taps, what);
+  for (size_t i = 0; i < pixels; i++) {
+    FUZZ_CHECK(table.first[i] >= 0 && table.count[i] >= 1 && table.first[i] + int64_t{table.count[i]} <= in,
+               what + ": pixel " + std::to_string(i) + " has the window " + std::to_string(table.first[i]) + " + " + std::to_string(table.count[i]));
+    FUZZ_CHECK(i == 0 || table.first[i] >= table.first[i - 1], what + ": windows that go back");
+    check_sum(table, i, what);
+  }
+  return 0;
+}
