@@ -1,30 +1,31 @@
-// How far a long command is: one line on stderr that overwrites itself, only where a person watches.
+// How far a long command is, on the status line.
 
-/** Counts finished images. */
+import { StatusLine } from './status.js';
+
+/** Counts finished images; silent for a single one. */
 export class Progress {
   readonly #total: number;
-  readonly #shown: boolean;
+  readonly #line = new StatusLine();
   readonly #start = performance.now();
   #done = 0;
   #last = 0;
 
   constructor(total: number) {
     this.#total = total;
-    this.#shown = total > 1 && process.stderr.isTTY === true;
   }
 
   /** One more image is done. */
   advance(): void {
     this.#done++;
     const now = performance.now();
-    if (!this.#shown || (now - this.#last < 100 && this.#done < this.#total)) return;
+    if (this.#total === 1 || (now - this.#last < 100 && this.#done < this.#total)) return;
     this.#last = now;
-    process.stderr.write(`\r${progressLine(this.#done, this.#total, (now - this.#start) / 1000)}\x1b[K`);
+    this.#line.show(progressLine(this.#done, this.#total, (now - this.#start) / 1000));
   }
 
   /** Clears the line, before anything else is written. */
   end(): void {
-    if (this.#shown && this.#done > 0) process.stderr.write('\r\x1b[K');
+    this.#line.end();
   }
 }
 
