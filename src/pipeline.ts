@@ -11,7 +11,7 @@ import { centredCrop, type Geometry, isTwiceAsLarge, type ModelFacts } from './g
 import { type ImageSource, recogniseImage } from './image.js';
 import { ImageRun } from './image-run.js';
 import type { NativeImage, NativePreprocess, NativeSession } from './native/addon.js';
-import { discardPixels, reserve, shrinkSession, startExtract, tryReserve } from './native/calls.js';
+import { discardPixels, reserve, returnFreeMemory, shrinkSession, startExtract, tryReserve } from './native/calls.js';
 import type { CheckedExtractorOptions } from './options.js';
 import { decodingPlaces, Slots } from './slots.js';
 import { Recorder } from './stats.js';
@@ -32,7 +32,11 @@ export interface Job {
 
 type Run = ImageRun<Features>;
 
-/** Milliseconds without an image after which memory that is kept for the next one is given back. */
+/**
+ * Milliseconds without an image after which memory is given back: first what the C library keeps of what was freed, which costs the
+ * next image nothing, and after a while also the buffers and the runtime's arena, which it would use again.
+ */
+const PAUSE = 200;
 const IDLE = 2000;
 
 export class Pipeline {
@@ -42,6 +46,7 @@ export class Pipeline {
   readonly #runs = new Set<Run>();
   /** Images that are opened, or were and wait for a ticket: few, so that files that wait take no memory. */
   readonly #openings = new Slots(availableParallelism());
+  #pause: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
   #hasEnded = false;
 
@@ -73,6 +78,7 @@ export class Pipeline {
   /** Cancels all that is under way, with this reason. Nothing is started afterwards. */
   end(reason: ManyscaleError): void {
     this.#hasEnded = true;
+    clearTimeout(this.#pause);
     clearTimeout(this.#idle);
     for (const run of this.#runs) run.cancel(reason);
   }
@@ -213,11 +219,15 @@ export class Pipeline {
   /** Never keeps the process alive. */
   #restOnceIdle(): void {
     if (this.#hasEnded) return;
-    if (this.#idle) this.#idle.refresh();
-    else {
-      this.#idle = setTimeout(() => {
-        if (this.#runs.size === 0) void shrinkSession(this.#loaded.session);
-      }, IDLE).unref();
-    }
+    const whenIdle = (giveBack: () => Promise<void>) => () => {
+      if (this.#runs.size === 0) void giveBack();
+    };
+    this.#pause ??= setTimeout(whenIdle(returnFreeMemory), PAUSE).unref();
+    this.#idle ??= setTimeout(
+      whenIdle(() => shrinkSession(this.#loaded.session)),
+      IDLE,
+    ).unref();
+    this.#pause.refresh();
+    this.#idle.refresh();
   }
 }

@@ -63,12 +63,19 @@ Napi::Value discard(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+Napi::Value return_free_memory(const Napi::CallbackInfo& info) {
+  Environment::Call call;
+  call.result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
+  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kSplit, engine::return_free_memory);
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment::create(env);
   export_function(env, exports, "buildInfo", build_info);
   export_function(env, exports, "kernels", kernels);
   export_function(env, exports, "stop", stop);
   export_function(env, exports, "discard", discard);
+  export_function(env, exports, "returnFreeMemory", return_free_memory);
   export_operations(env, exports);
   export_sessions(env, exports);
   return exports;

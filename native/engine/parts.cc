@@ -5,6 +5,7 @@
 
 #include "core/checked.h"
 #include "device/cpu/cpu_backend.h"
+#include "device/cpu/memory.h"
 #include "ops/pool/pool.h"
 #include "ops/split/split.h"
 
@@ -63,6 +64,7 @@ void pool_all(const pool::Params& params, const std::vector<const float*>& sourc
 const char* split_kernel_isa() { return split::kernel_isa(); }
 const char* pool_kernel_isa() { return pool::kernel_isa(); }
 void submit_task(std::function<void()> task, Priority priority) { cpu::Executor::instance().submit(std::move(task), priority); }
+void return_free_memory() noexcept { cpu::return_free_memory(); }
 int executor_threads() { return cpu::cpu_backend().concurrency(); }
 
 }  // namespace manyscale::engine

@@ -54,4 +54,7 @@ using cpu::Priority;
 void submit_task(std::function<void()> task, Priority priority);
 int executor_threads();
 
+// Gives memory that was freed back to the system; takes milliseconds.
+void return_free_memory() noexcept;
+
 }  // namespace manyscale::engine

@@ -258,6 +258,8 @@ export interface Addon {
   stop(milliseconds: number): boolean;
   /** Detaches it, which frees its memory now and not only when it is collected. No job may be reading it. */
   discard(buffer: ArrayBuffer): void;
+  /** Gives memory that the process has freed back to the system, where the C library keeps it for later. */
+  returnFreeMemory(): NativeJob<void>;
   plan(image: NativeSize, options: NativePlanOptions): NativePlan;
   /** Recomputes a plan that came from outside; throws when it is not one. */
   checkPlan(plan: NativePlan): void;

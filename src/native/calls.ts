@@ -193,6 +193,15 @@ export function readStats(session: NativeSession): NativeStats {
   return call(() => session.stats());
 }
 
+/** Never rejects, as the next. */
+export async function returnFreeMemory(): Promise<void> {
+  try {
+    await loadAddon().returnFreeMemory().promise;
+  } catch {
+    // the environment ends
+  }
+}
+
 /** Never rejects: memory that could not be given back now is later. */
 export async function shrinkSession(session: NativeSession): Promise<void> {
   try {

@@ -96,6 +96,18 @@ describe('the limit on memory', () => {
   });
 });
 
+test('decoded pixels are freed when they were read, not when they are collected', async () => {
+  await using extractor = await Extractor.load(patchModel());
+  const path = photo('dandelions-large.jpg'); // 45 MB of pixels
+  await extractor.extract(path);
+  const before = process.memoryUsage().external;
+  for (let i = 0; i < 3; i++) await extractor.extract(path);
+  await expect.poll(() => process.memoryUsage().external - before).toBeLessThan(20e6);
+  // The caller's own stay.
+  await extractor.extract(image);
+  expect(image.data.length).toBe(height * width * 3);
+});
+
 describe('cancelling', () => {
   let slow: Extractor;
   /** What one image takes of it. */
