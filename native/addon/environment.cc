@@ -135,7 +135,7 @@ void Environment::settle_one(Napi::Env env, const InFlight& call, const std::opt
     }
     Napi::Value value;
     try {
-      value = call.call.result(env);
+      value = guarded(env, [&] { return call.call.result(env); });
     } catch (const Napi::Error& failure) {
       call.deferred.Reject(failure.Value());
       return;

@@ -115,11 +115,14 @@ Napi::Value reserve(const SessionPointer& session, const Napi::CallbackInfo& inf
   call.result = [granted](Napi::Env env) -> Napi::Value { return make_ticket(env, std::move(*granted)); };
   return Environment::of(info.Env()).run(std::move(call), [&](Environment::Completion completion) -> std::function<void()> {
     const auto budget = session->budget;
-    const auto request = budget->reserve(bytes, [completion, granted](std::optional<Error> error, std::shared_ptr<engine::Budget::Ticket> ticket) {
+    // What cancels it is made first: once the budget has the request nothing may fail, or the call would end twice.
+    const auto request = std::make_shared<std::shared_ptr<engine::Budget::Request>>();
+    std::function<void()> cancel = [budget, request] { budget->cancel(*request); };
+    *request = budget->reserve(bytes, [completion, granted](std::optional<Error> error, std::shared_ptr<engine::Budget::Ticket> ticket) {
       *granted = std::move(ticket);
       completion(std::move(error));
     });
-    return [budget, request] { budget->cancel(request); };
+    return cancel;
   });
 }
 
@@ -166,9 +169,11 @@ Napi::Value extract(const SessionPointer& session, const Napi::CallbackInfo& inf
       *timings = measured;
       completion(error);
     };
-    const auto client = session->client;
-    const auto in_flight = client->submit(std::move(request));
-    return [client, in_flight] { client->cancel(in_flight); };
+    // What cancels it is made first: once the engine has the image nothing may fail, or the call would end twice.
+    const auto in_flight = std::make_shared<std::shared_ptr<engine::Image>>();
+    std::function<void()> cancel = [client = session->client, in_flight] { client->cancel(*in_flight); };
+    *in_flight = session->client->submit(std::move(request));
+    return cancel;
   });
 }
 
@@ -199,7 +204,9 @@ Napi::Value dispose(const SessionPointer& session, const Napi::CallbackInfo& inf
   call.result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
   const Napi::Value job = Environment::of(info.Env()).run(std::move(call), [&](Environment::Completion completion) -> std::function<void()> {
     // Freeing a model takes milliseconds: not on the JavaScript thread.
-    engine::submit_task([client = session->client, completion] { client->dispose([completion] { completion(std::nullopt); }); }, engine::Priority::kPool);
+    // The list is made here, where it may fail: the task cannot.
+    const auto done = std::make_shared<engine::Callbacks>(1, [completion] { completion(std::nullopt); });
+    engine::submit_task([client = session->client, done] { client->dispose(std::move(*done)); }, engine::Priority::kPool);
     return [] {};
   });
   return job.As<Napi::Object>().Get("promise");

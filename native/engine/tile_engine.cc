@@ -19,7 +19,8 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
-Error disposed_error() { return {ErrorCode::kDisposed, "Expected a live extractor but received one that was disposed; load another"}; }
+// Made ahead: disposal cannot fail. Leaked: nothing is destroyed at exit.
+const Error& kDisposedError = *new Error(ErrorCode::kDisposed, "Expected a live extractor but received one that was disposed; load another");
 
 std::shared_ptr<Image> image_of(const TileRun& run) { return static_cast<Image*>(run.image)->shared_from_this(); }
 
@@ -27,7 +28,7 @@ std::shared_ptr<Image> image_of(const TileRun& run) { return static_cast<Image*>
 
 // A batch that runs. Its control ends it early once nobody wants any of its tiles.
 struct TileEngine::Batch {
-  explicit Batch(std::vector<TileRun> r) : runs(std::move(r)) {
+  explicit Batch(std::span<const TileRun> r) : runs(r.begin(), r.end()) {
     for (const TileRun& run : runs) images.push_back(image_of(run));
   }
   int64_t tiles() const {
@@ -62,7 +63,8 @@ struct TileEngine::Busy {
 Client::~Client() { engine_->leave(*this); }
 std::shared_ptr<Image> Client::submit(ImageRequest request) { return engine_->submit(shared_from_this(), std::move(request)); }
 void Client::cancel(const std::shared_ptr<Image>& image) { engine_->cancel(image); }
-void Client::dispose(std::function<void()> done) { engine_->dispose(*this, std::move(done)); }
+void Client::dispose(std::function<void()> done) { dispose(Callbacks(1, std::move(done))); }
+void Client::dispose(Callbacks done) noexcept { engine_->dispose(*this, std::move(done)); }
 
 TileEngine::TileEngine(std::shared_ptr<runtime::Session> session, const EngineOptions& options)
     : session_(std::move(session)),
@@ -92,13 +94,16 @@ void TileEngine::leave(Client& client) {
   free_if_idle(lock);
 }
 
-void TileEngine::dispose(Client& client, std::function<void()> done) {
+// Nothing here allocates: a client that cannot be disposed would keep its environment from closing.
+void TileEngine::dispose(Client& client, Callbacks done) noexcept {
   std::unique_lock lock(mutex_);
-  client.on_disposed_.push_back(std::move(done));
+  client.on_disposed_.splice(client.on_disposed_.end(), done);
   client.disposed_ = true;
-  const auto images = images_;
-  for (const auto& image : images) {
-    if (image->client.get() == &client) end(image, disposed_error(), lock);
+  for (;;) {  // anew each time: ending an image lets go of the lock
+    const auto of_client = [&](const auto& image) { return image->client.get() == &client && !image->error; };
+    const auto found = std::find_if(images_.begin(), images_.end(), of_client);
+    if (found == images_.end()) break;
+    end(std::shared_ptr<Image>(*found), kDisposedError, lock);
   }
   settle(client, lock);
 }
@@ -109,7 +114,7 @@ void TileEngine::settle(Client& client, std::unique_lock<std::mutex>& lock) {
   auto callbacks = std::exchange(client.on_disposed_, {});
   if (std::exchange(client.connected_, false) && --clients_ == 0) closed_ = true;
   if (closed_) {
-    std::move(callbacks.begin(), callbacks.end(), std::back_inserter(on_closed_));
+    on_closed_.splice(on_closed_.end(), callbacks);
     free_if_idle(lock);
     return;
   }
@@ -135,7 +140,7 @@ void TileEngine::free_if_idle(std::unique_lock<std::mutex>& lock) {
 
 std::vector<runtime::ValueInfo> TileEngine::probe(const ModelConfiguration& configuration, const std::vector<size_t>& outputs, runtime::RunControl* control) {
   std::unique_lock lock(mutex_);
-  if (closed_) throw disposed_error();
+  if (closed_) throw kDisposedError;
   const Busy busy(*this, lock);
   lock.unlock();
   std::vector<runtime::ValueInfo> found;
@@ -163,7 +168,7 @@ size_t TileEngine::configure(const ModelConfiguration& configuration, const std:
            known->output_dims == output_dims;
   };
   std::unique_lock lock(mutex_);
-  if (closed_) throw disposed_error();
+  if (closed_) throw kDisposedError;
   const Busy busy(*this, lock);
   const auto find = [&] { return static_cast<size_t>(std::find_if(classes_.begin(), classes_.end(), same) - classes_.begin()); };
   if (const size_t known = find(); known < classes_.size()) return known;
@@ -228,7 +233,7 @@ std::shared_ptr<Image> TileEngine::submit(const std::shared_ptr<Client>& client,
   client->images_++;
   used_ = true;
   if (client->disposed_) {
-    end(image, disposed_error(), lock);
+    end(image, kDisposedError, lock);
     return image;
   }
   try {
@@ -387,13 +392,15 @@ bool TileEngine::run_next_batch(std::unique_lock<std::mutex>& lock) {
 }
 
 // Called and left under the lock.
-void TileEngine::run(const std::vector<TileRun>& runs, std::unique_lock<std::mutex>& lock) {
+void TileEngine::run(std::span<const TileRun> runs, std::unique_lock<std::mutex>& lock) {
   std::optional<Batch> made;
   try {
     made.emplace(runs);
   } catch (...) {
     const Error error = current_error();
+    for (const TileRun& run : runs) image_of(run)->active++;  // an image may stand there twice: it must outlive its first end
     for (const TileRun& run : runs) end(image_of(run), error, lock);
+    for (const TileRun& run : runs) let_go(image_of(run), lock);
     return;
   }
   Batch& batch = *made;
@@ -431,10 +438,8 @@ void TileEngine::run(const std::vector<TileRun>& runs, std::unique_lock<std::mut
     deliver(batch, features, lock);
   } else if (mixed && batch.wanted()) {
     // One image's tiles may be what the model fails on: the others are not to suffer for it.
-    std::vector<TileRun> alone(1);
-    for (const TileRun& part : runs) {
-      alone[0] = part;
-      if (!image_of(part)->error) run(alone, lock);
+    for (const TileRun& part : batch.runs) {
+      if (!image_of(part)->error) run({&part, 1}, lock);
     }
   } else {
     for (const auto& image : batch.images) end(image, *error, lock);

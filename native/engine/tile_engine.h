@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/error.h"
@@ -41,6 +43,7 @@ struct EngineStats {
 };
 
 class TileEngine;
+using Callbacks = std::list<std::function<void()>>;  // a list: handing them on allocates nothing
 
 // One user of an engine: an Extractor. Its images end with it.
 class Client : public std::enable_shared_from_this<Client> {
@@ -59,6 +62,7 @@ class Client : public std::enable_shared_from_this<Client> {
   // Ends its images with kDisposed, and calls `done` once nothing of it runs any more and, if no other client is left, the
   // model is freed. Later calls too.
   void dispose(std::function<void()> done);
+  void dispose(Callbacks done) noexcept;  // the same for callers that may not fail: their list is made ahead
 
  private:
   friend class TileEngine;
@@ -67,7 +71,7 @@ class Client : public std::enable_shared_from_this<Client> {
   int64_t images_ = 0;  // in flight
   bool disposed_ = false;
   bool connected_ = true;  // counts as one of the engine's clients
-  std::vector<std::function<void()>> on_disposed_;
+  Callbacks on_disposed_;
 };
 
 class TileEngine : public std::enable_shared_from_this<TileEngine> {
@@ -102,7 +106,7 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
 
   std::shared_ptr<Image> submit(const std::shared_ptr<Client>& client, ImageRequest request);
   void cancel(const std::shared_ptr<Image>& image);
-  void dispose(Client& client, std::function<void()> done);
+  void dispose(Client& client, Callbacks done) noexcept;
   void leave(Client& client);
 
   void start_workers();
@@ -110,7 +114,7 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   bool take_turn();
   void prepare(std::unique_lock<std::mutex>& lock);
   bool run_next_batch(std::unique_lock<std::mutex>& lock);
-  void run(const std::vector<TileRun>& runs, std::unique_lock<std::mutex>& lock);
+  void run(std::span<const TileRun> runs, std::unique_lock<std::mutex>& lock);
   void deliver(const Batch& batch, const FeatureSlab& features, std::unique_lock<std::mutex>& lock);
   void start_pooling(const std::shared_ptr<Image>& image, size_t scale, std::unique_lock<std::mutex>& lock);
   void pool(const std::shared_ptr<Image>& image, size_t scale);
@@ -141,7 +145,7 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   int clients_ = 0;
   bool closed_ = false;  // no client is left
   bool used_ = false;    // since the last shrink
-  std::vector<std::function<void()>> on_closed_;
+  Callbacks on_closed_;
   EngineStats stats_;
 };
 
