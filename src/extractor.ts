@@ -115,7 +115,7 @@ export class Extractor implements AsyncDisposable {
         preprocess,
         sources,
       });
-      return new Extractor({ session, options: checked, facts, preprocess: filled }, info);
+      return new Extractor({ session, options: checked, facts, preprocess: filled, batching }, info);
     } catch (error) {
       void session.dispose().catch(() => {});
       throw error;
@@ -160,16 +160,10 @@ export class Extractor implements AsyncDisposable {
     const job = { geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)), fit };
     yield* extractEach(images, {
       ordered,
-      limit: this.#imagesAtOnce(job.geometry),
+      limit: this.#pipeline.imagesAtOnce(job.geometry),
       signals: signal ? [signal, this.#ending.signal] : [this.#ending.signal],
       start: (image) => this.#pipeline.start(image, job),
     });
-  }
-
-  /** Enough for two full batches per worker while as many images as can be are decoded: the model never waits for images. */
-  #imagesAtOnce({ tiles }: Geometry): number {
-    const { workers, maxBatch } = this.info.batching;
-    return availableParallelism() + Math.ceil((2 * workers * maxBatch) / tiles) + 1;
   }
 
   /** What was done since the load and what goes on now. After disposal: as it was at its end. */

@@ -85,6 +85,8 @@ export async function* extractEach(images: unknown, options: ManyOptions): Async
     const stop = () => {
       stopped ??= { reason: signal.reason };
       isOver = true;
+      // Now, and not when the caller comes back for its next result: it may be busy with the last one.
+      for (const image of inFlight) image.cancel(stopped.reason);
       wakeCaller();
     };
     if (!signal.aborted) return onceAborted(signal, stop);
@@ -130,14 +132,19 @@ export async function* extractEach(images: unknown, options: ManyOptions): Async
     for (const each of forget) each();
     const rest = [...inFlight];
     for (const image of rest) image.cancel(stopped?.reason);
-    try {
-      await source.close();
-    } catch (error) {
-      // As in a for-await loop: what ended it comes before what its end gave.
-      // biome-ignore lint/correctness/noUnsafeFinally: it replaces nothing
-      if (!threw) throw error;
-    } finally {
-      await Promise.all(rest.map((image) => image.native));
+    const closing = source.close();
+    // A cancelled caller is told at once: a batch that has others' images too still runs to its end.
+    if (stopped) closing.catch(() => {});
+    else {
+      try {
+        await closing;
+      } catch (error) {
+        // As in a for-await loop: what ended it comes before what its end gave.
+        // biome-ignore lint/correctness/noUnsafeFinally: it replaces nothing
+        if (!threw) throw error;
+      } finally {
+        await Promise.all(rest.map((image) => image.native));
+      }
     }
   }
 }

@@ -2,16 +2,17 @@
 
 import { availableParallelism } from 'node:os';
 import { abortable } from './abort.js';
+import { Admission } from './admission.js';
 import { copyBytes } from './copy.js';
 import { type Decoding, decodeImage, planDecoding } from './decode.js';
 import { type EncodedImage, openImage, ownSource } from './encoded.js';
 import { ManyscaleError } from './errors.js';
 import { Features } from './features.js';
-import { centredCrop, type Geometry, isTwiceAsLarge, type ModelFacts } from './geometry.js';
+import { centredCrop, type Geometry, geometryFor, isTwiceAsLarge, type ModelFacts } from './geometry.js';
 import { type ImageSource, recogniseImage } from './image.js';
 import { ImageRun } from './image-run.js';
-import type { NativeImage, NativePreprocess, NativeSession } from './native/addon.js';
-import { discardPixels, reserve, returnFreeMemory, shrinkSession, startExtract, tryReserve } from './native/calls.js';
+import type { NativeBatching, NativeImage, NativePreprocess, NativeSession } from './native/addon.js';
+import { discardPixels, returnFreeMemory, shrinkSession, startExtract } from './native/calls.js';
 import type { CheckedExtractorOptions } from './options.js';
 import { decodingPlaces, Slots } from './slots.js';
 import { Recorder } from './stats.js';
@@ -22,6 +23,7 @@ export interface LoadedModel {
   options: CheckedExtractorOptions;
   facts: ModelFacts;
   preprocess: NativePreprocess;
+  batching: NativeBatching;
 }
 
 /** What is wanted of an image. */
@@ -39,6 +41,9 @@ type Run = ImageRun<Features>;
 const PAUSE = 200;
 const IDLE = 2000;
 
+/** Images that may hold memory at once, at least: one of many tiles is not to keep the small ones behind it from being begun. */
+const LEAST_AT_ONCE = 8;
+
 export class Pipeline {
   readonly recorder = new Recorder();
   readonly #loaded: LoadedModel;
@@ -46,12 +51,21 @@ export class Pipeline {
   readonly #runs = new Set<Run>();
   /** Images that are opened, or were and wait for a ticket: few, so that files that wait take no memory. */
   readonly #openings = new Slots(availableParallelism());
+  readonly #admission: Admission;
   #pause: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
   #hasEnded = false;
 
   constructor(loaded: LoadedModel) {
     this.#loaded = loaded;
+    const images = Math.max(LEAST_AT_ONCE, this.imagesAtOnce(geometryFor(loaded.facts, loaded.options.scale)));
+    this.#admission = new Admission(loaded.session, images);
+  }
+
+  /** Enough for two full batches per worker while as many images as can be are decoded: the model never waits for images. */
+  imagesAtOnce({ tiles }: Geometry): number {
+    const { workers, size } = this.#loaded.batching;
+    return availableParallelism() + Math.ceil((2 * workers * size) / tiles) + 1;
   }
 
   /** Begins now, on this stack: what the caller may change afterwards has been copied when this returns. Never throws. */
@@ -92,15 +106,14 @@ export class Pipeline {
   }
 
   async #workOnPixels(run: Run, given: NativeImage, job: Job, started: number): Promise<Features> {
-    const { session } = this.#loaded;
     const bytes = given.data.byteLength + job.geometry.featureBytes;
-    const ticket = tryReserve(session, bytes);
+    const ticket = this.#admission.tryReserve(bytes);
     let image = given;
     if (ticket) run.admit(ticket);
     else {
       // The caller may change its buffer once the call has returned.
       if (!given.owned) image = { ...given, data: copyBytes(given.data as Uint8Array), owned: true };
-      run.admit(await reserve(session, bytes, run.signal));
+      run.admit(await this.#admission.reserve(bytes, run.signal));
     }
     const wait = ticket ? 0 : performance.now() - started;
     return this.#extract(run, image, job, { started, wait, decode: 0 });
@@ -152,9 +165,8 @@ export class Pipeline {
   }
 
   async #admit(run: Run, bytes: number, what: string): Promise<void> {
-    const { session } = this.#loaded;
     try {
-      run.admit(tryReserve(session, bytes) ?? (await reserve(session, bytes, run.signal)));
+      run.admit(this.#admission.tryReserve(bytes) ?? (await this.#admission.reserve(bytes, run.signal)));
     } catch (error) {
       if (!(error instanceof ManyscaleError) || error.code !== 'ERR_IMAGE_TOO_LARGE') throw error;
       throw new ManyscaleError(

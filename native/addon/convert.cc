@@ -1,8 +1,5 @@
 #include "addon/convert.h"
 
-#include <cstring>
-#include <new>
-
 #include "addon/environment.h"
 #include "core/checked.h"
 
@@ -218,7 +215,7 @@ ImageArgument to_image(const Napi::Object& object) {
     image.data = data;
   } else {
     // A reference would keep the bytes alive but not in place: the caller may transfer or shrink the buffer while it is read.
-    image.copy = copy_bytes(data, needed);
+    image.copy = engine::copy_of(data, needed);
     image.data = image.copy.get();
   }
   return image;
@@ -262,13 +259,6 @@ Result make_result(Napi::Env env, int64_t elements, pool::OutputType type) {
     throw Error(ErrorCode::kOutOfMemory,
                 "Expected memory for a result of " + std::to_string(bytes) + " bytes but JavaScript could not allocate it; use smaller scales");
   }
-}
-
-std::shared_ptr<void> copy_bytes(const void* data, size_t bytes) {
-  constexpr std::align_val_t alignment{64};
-  void* const copy = ::operator new(bytes, alignment);
-  std::memcpy(copy, data, bytes);
-  return {copy, [](void* memory) { ::operator delete (memory, std::align_val_t{64}); }};
 }
 
 }  // namespace manyscale::addon

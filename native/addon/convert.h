@@ -58,7 +58,4 @@ struct Result {
 };
 Result make_result(Napi::Env env, int64_t elements, pool::OutputType type = pool::OutputType::kFloat32);
 
-// A copy of a typed array's bytes, 64-byte aligned.
-std::shared_ptr<void> copy_bytes(const void* data, size_t bytes);
-
 }  // namespace manyscale::addon

@@ -100,11 +100,15 @@ Napi::Value Environment::run_task(Call call, engine::Priority priority, std::fun
 }
 
 void Environment::complete(std::list<Ended>& end) noexcept {
-  const std::lock_guard lock(mutex_);
-  ended_.splice(ended_.end(), end);
-  pending_--;
-  // Refused only when the environment is closing: nobody waits for the promise then.
+  {
+    const std::lock_guard lock(mutex_);
+    ended_.splice(ended_.end(), end);
+  }
+  // Not under the lock: this wakes the JavaScript thread, which wants it, on a thread of lower priority. The call is still pending, so that
+  // the environment stays. Refused only when it is closing: nobody waits for the promise then.
   napi_call_threadsafe_function(channel_, nullptr, napi_tsfn_nonblocking);
+  const std::lock_guard lock(mutex_);
+  pending_--;
   idle_.notify_all();
 }
 

@@ -99,7 +99,7 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
     }
     void* data = nullptr;
     napi_get_typedarray_info(env, value, nullptr, nullptr, &data, nullptr, nullptr);
-    copies.push_back(copy_bytes(data, bytes));
+    copies.push_back(engine::copy_of(data, bytes));
     sources.push_back(static_cast<const float*>(copies.back().get()));
   }
 

@@ -196,7 +196,10 @@ Napi::Value stats(const SessionPointer& session, const Napi::CallbackInfo& info)
 Napi::Value shrink(const SessionPointer& session, const Napi::CallbackInfo& info) {
   Environment::Call call;
   call.result = [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
-  return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kSplit, [session] { session->engine().shrink(); });
+  const auto control = std::make_shared<runtime::RunControl>();  // the process may want to end, and a padded batch takes long
+  return Environment::of(info.Env())
+      .run_task(
+          std::move(call), engine::Priority::kSplit, [session, control] { session->engine().shrink(control.get()); }, [control] { control->cancel(); });
 }
 
 Napi::Value dispose(const SessionPointer& session, const Napi::CallbackInfo& info) {
@@ -283,7 +286,7 @@ Napi::Value load_session(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).run_task(std::move(call), engine::Priority::kModel, [loaded, path, source = std::move(source), options, max_bytes] {
     Session& session = *loaded->session;
     const std::shared_ptr<engine::Budget>& common = engine::Budget::common();
-    session.budget = max_bytes > 0 ? std::make_shared<engine::Budget>(max_bytes, common->state().max_images) : common;
+    session.budget = max_bytes > 0 ? std::make_shared<engine::Budget>(max_bytes) : common;
     session.client = engine::load_model(path, source, options);
     session.input_count = session.engine().session().inputs().size();
     session.output_count = session.engine().session().outputs().size();

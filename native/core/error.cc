@@ -47,7 +47,11 @@ Error current_error() {
   } catch (const std::length_error&) {  // more elements than any container can have
     return kOutOfMemory;
   } catch (const std::exception& error) {  // of the system: no thread could be started
-    return Error(ErrorCode::kDeviceFailed, std::string("Expected the call to succeed but received an unexpected failure: ") + error.what());
+    try {
+      return Error(ErrorCode::kDeviceFailed, std::string("Expected the call to succeed but received an unexpected failure: ") + error.what());
+    } catch (const std::bad_alloc&) {
+      return kOutOfMemory;
+    }
   }
 }
 

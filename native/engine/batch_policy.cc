@@ -26,8 +26,8 @@ class CpuPolicy final : public BatchPolicy {
         max_delay_(delay(overrides.max_delay_ms)) {}
 
   int64_t batch(const QueueState& state) const override {
-    if (state.queued < max_batch_ && state.waited < max_delay_) return 0;
-    if (fixed_ > 0) return std::min(state.queued, fixed_);  // padding costs as much as tiles: spread thin they would take longer
+    if (state.waited < max_delay_) return state.queued < max_batch_ ? 0 : max_batch_;  // full batches are what the tiles wait for
+    if (fixed_ > 0) return std::min(state.queued, fixed_);                             // padding costs as much as tiles: spread thin they would take longer
     // What is queued spread over the workers that could take it: 14 tiles keep 14 of 64 cores at work.
     return std::clamp(ceil_div(state.queued, std::max<int64_t>(state.idle_workers, 1)), int64_t{1}, max_batch_);
   }

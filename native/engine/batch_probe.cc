@@ -11,6 +11,7 @@
 
 #include "core/checked.h"
 #include "device/cpu/cpu_backend.h"
+#include "engine/budget.h"
 
 namespace manyscale::engine {
 namespace {
@@ -35,17 +36,20 @@ class Prober {
   }
 
   // Both tiles came out the same, bit by bit, wherever they stood; nothing when a run failed.
-  std::optional<bool> same_everywhere(const std::vector<Rows>& batches) {
+  std::optional<bool> same_everywhere(const std::vector<Rows>& batches, bool at_once) {
     std::vector<Trial> trials;
     for (const Rows& rows : batches) trials.push_back({rows, {}, std::nullopt});
-    cpu::cpu_backend().parallel_for(static_cast<int64_t>(trials.size()), [&](int64_t i) {
+    const auto try_one = [&](int64_t i) {
       Trial& trial = trials[static_cast<size_t>(i)];
       try {
         run(trial);
       } catch (...) {
         trial.error = current_error();
       }
-    });
+    };
+    const auto count = static_cast<int64_t>(trials.size());
+    if (at_once) cpu::cpu_backend().parallel_for(count, try_one);
+    for (int64_t i = 0; !at_once && i < count; i++) try_one(i);
     for (const Trial& trial : trials) {
       if (!trial.error) continue;
       if (trial.error->code() == ErrorCode::kCancelled || trial.error->code() == ErrorCode::kOutOfMemory) throw *trial.error;
@@ -94,26 +98,39 @@ Rows alternating(int64_t size) {
 }
 
 // Batches of 2 and 3 tell products of one row from others, and odd from even; beyond that the largest one stands for all. Of a
-// slow model it stands for those as well: loading it is to take no more than a few tiles.
+// slow model it stands for that of 3 as well: loading it is to take no more than a few tiles.
 std::vector<Rows> free_batches(int64_t largest, bool is_slow) {
   std::vector<Rows> batches{{1}, {2}};
-  for (const int64_t size : is_slow ? std::set<int64_t>{largest} : std::set<int64_t>{2, 3, largest}) {
+  for (const int64_t size : is_slow ? std::set<int64_t>{2, largest} : std::set<int64_t>{2, 3, largest}) {
     if (size <= largest) batches.push_back(alternating(size));
   }
   return batches;
 }
 
+// A tile first among nothing, and last among other tiles.
 std::vector<Rows> padded_batches(int64_t size) {
   Rows first(static_cast<size_t>(size));
-  Rows last = first;
+  Rows last = alternating(size);
   first.front() = 1;
   last.back() = 1;
-  return {first, alternating(size), last};
+  return {first, last};
 }
 
 // Noise need not be that many tiles for a caller who allows enormous batches.
 constexpr int64_t kLargestTrial = 16;
 constexpr std::chrono::milliseconds kSlowTile{200};
+
+// Batches of one size are never smaller: one that takes as much memory as all images may would end the process.
+void check_memory(const BatchClass& batch_class) {
+  const int64_t tile = checked_sum("a tile's memory", batch_class.tile_pixels(), batch_class.tile_features());
+  const int64_t bytes = checked_product("a tile batch's bytes", batch_class.batching.size, tile, int64_t{sizeof(float)});
+  const int64_t most = Budget::common()->state().max_bytes;
+  if (bytes > most) {
+    throw Error(ErrorCode::kPlanTooLarge, "Expected batches of at most " + std::to_string(most) + " bytes but received " +
+                                              std::to_string(batch_class.batching.size) + " tiles of " + std::to_string(bytes) +
+                                              " bytes together; set a smaller maxBatch, or export the model with a smaller batch");
+  }
+}
 
 }  // namespace
 
@@ -128,8 +145,8 @@ void probe_batching(runtime::Session& session, BatchClass& batch_class, BatchOve
   settle(false);
   const int64_t size = batch_class.batching.size;
   if (overrides.fixed > 0) {
-    checked_product("a tile batch's bytes", size, std::max(batch_class.tile_pixels(), batch_class.tile_features()), int64_t{sizeof(float)});
-    const bool invariant = size == 1 || prober.same_everywhere(padded_batches(size)).value_or(false);
+    check_memory(batch_class);
+    const bool invariant = size == 1 || prober.same_everywhere(padded_batches(size), /*at_once=*/false).value_or(false);
     // Even batches of one size let a tile see its neighbours (a range over the batch, say): only alone it does not.
     if (!invariant && deterministic && batch_class.configuration.fixed_batch == 0) {
       overrides.fixed = 1;
@@ -139,9 +156,9 @@ void probe_batching(runtime::Session& session, BatchClass& batch_class, BatchOve
   }
   if (size == 1) return settle(true);
   const auto start = std::chrono::steady_clock::now();
-  const bool alone = prober.same_everywhere({{1}}).has_value();
+  const bool alone = prober.same_everywhere({{1}}, /*at_once=*/false).has_value();
   const bool is_slow = std::chrono::steady_clock::now() - start > kSlowTile;
-  const std::optional<bool> invariant = prober.same_everywhere(free_batches(std::min(size, kLargestTrial), is_slow));
+  const std::optional<bool> invariant = prober.same_everywhere(free_batches(std::min(size, kLargestTrial), is_slow), /*at_once=*/true);
   if (invariant) return settle(*invariant);
   // A model that has a batch of 1 written into it although it declares any works one tile at a time.
   if (alone) overrides.max_batch = 1;

@@ -5,15 +5,12 @@
 #include <utility>
 
 #include "core/checked.h"
-#include "device/cpu/executor.h"
 #include "device/cpu/memory.h"
 
 namespace manyscale::engine {
 namespace {
 
-constexpr int64_t kShareOfMemory = 4;      // one part of so many
-constexpr int64_t kImagesPerThread = 2;    // one is computed while the next is decoded
-constexpr int64_t kLeastCommonImages = 8;  // of few threads: one slow image must not idle them
+constexpr int64_t kShareOfMemory = 4;  // one part of so many
 
 // 1.5 MB, 2.0 GB: rounded up what is needed and down what is allowed, so that the two never look alike.
 enum class Round { kUp, kDown };
@@ -37,12 +34,10 @@ class Budget::Request {
   Requests::iterator place;  // in `waiting_`, while it waits
 };
 
-Budget::Budget(int64_t max_bytes, int64_t max_images)
-    : max_bytes_(std::max<int64_t>(max_bytes, 1)), max_images_(std::max<int64_t>(max_images, 1)), cancelled_(ErrorCode::kCancelled, "cancelled") {}
+Budget::Budget(int64_t max_bytes) : max_bytes_(std::max<int64_t>(max_bytes, 1)), cancelled_(ErrorCode::kCancelled, "cancelled") {}
 
 const std::shared_ptr<Budget>& Budget::common() {
-  static const auto* const budget = new std::shared_ptr<Budget>(std::make_shared<Budget>(
-      cpu::usable_memory() / kShareOfMemory, std::max(kLeastCommonImages, kImagesPerThread * cpu::Executor::instance().thread_count())));
+  static const auto* const budget = new std::shared_ptr<Budget>(std::make_shared<Budget>(cpu::usable_memory() / kShareOfMemory));
   return *budget;
 }
 
@@ -91,7 +86,7 @@ void Budget::cancel(const std::shared_ptr<Request>& request) {
 
 Budget::State Budget::state() const {
   const std::lock_guard lock(mutex_);
-  return {bytes_, images_, static_cast<int64_t>(waiting_.size()), max_bytes_, max_images_};
+  return {bytes_, images_, static_cast<int64_t>(waiting_.size()), max_bytes_};
 }
 
 void Budget::check(int64_t bytes) const {
@@ -102,7 +97,7 @@ void Budget::check(int64_t bytes) const {
                                              "; raise maxBytes, or use smaller scales or a smaller image");
 }
 
-bool Budget::has_room(int64_t bytes) const { return images_ < max_images_ && bytes <= max_bytes_ - bytes_; }
+bool Budget::has_room(int64_t bytes) const { return bytes <= max_bytes_ - bytes_; }
 
 void Budget::grant(Ticket& ticket, int64_t bytes) {
   ticket.budget_ = shared_from_this();

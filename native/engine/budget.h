@@ -16,12 +16,11 @@ namespace manyscale::engine {
 // Thread-safe. Made by std::make_shared: tickets keep it alive.
 class Budget : public std::enable_shared_from_this<Budget> {
  public:
-  Budget(int64_t max_bytes, int64_t max_images);  // both at least 1
+  explicit Budget(int64_t max_bytes);  // at least 1
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
-  // The process's: a quarter of the memory that it may use, since the model, JavaScript and results need some too, and as many images
-  // as keep the executor's threads at work. Never destroyed.
+  // The process's: a quarter of the memory that it may use, since the model, JavaScript and results need some too. Never destroyed.
   static const std::shared_ptr<Budget>& common();
 
   // The right to so many bytes; gives them back when destroyed, on any thread. Requests that fit then are answered on that thread.
@@ -56,7 +55,6 @@ class Budget : public std::enable_shared_from_this<Budget> {
     int64_t images = 0;   // that hold a ticket
     int64_t waiting = 0;  // requests
     int64_t max_bytes = 0;
-    int64_t max_images = 0;
   };
   State state() const;
 
@@ -70,7 +68,6 @@ class Budget : public std::enable_shared_from_this<Budget> {
   static void answer(Requests& answered) noexcept;
 
   const int64_t max_bytes_;
-  const int64_t max_images_;
   const Error cancelled_;  // made ahead: a cancellation cannot fail
 
   mutable std::mutex mutex_;

@@ -21,7 +21,10 @@ std::shared_ptr<Shared> find_shared(const std::string& key) {
   static auto* const mutex = new std::mutex;  // leaked, as all that outlives environments
   static auto* const all = new std::map<std::string, std::shared_ptr<Shared>>;
   const std::lock_guard lock(*mutex);
-  std::erase_if(*all, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->session.expired(); });
+  std::erase_if(*all, [](const auto& entry) {
+    const std::unique_lock unused(entry.second->loading, std::try_to_lock);
+    return unused && entry.second.use_count() == 1 && entry.second->session.expired();
+  });
   auto& shared = (*all)[key];
   if (!shared) shared = std::make_shared<Shared>();
   return shared;

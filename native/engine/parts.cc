@@ -1,15 +1,26 @@
 #include "engine/parts.h"
 
+#include <cstring>
 #include <string>
 #include <utility>
 
 #include "core/checked.h"
 #include "device/cpu/cpu_backend.h"
 #include "device/cpu/memory.h"
+#include "engine/buffer_pool.h"
 #include "ops/pool/pool.h"
 #include "ops/split/split.h"
 
 namespace manyscale::engine {
+namespace {
+
+// Fresh memory of an image's size costs more than the copy: the system clears every page of it.
+BufferPool& copies() {
+  static auto* const pool = new BufferPool(cpu::cpu_backend());  // leaked, as the executor
+  return *pool;
+}
+
+}  // namespace
 
 std::vector<int64_t> split_elements(const SplitRequest& request) {
   if (request.joined && !request.plan.same_tile_shape()) {
@@ -64,7 +75,17 @@ void pool_all(const pool::Params& params, const std::vector<const float*>& sourc
 const char* split_kernel_isa() { return split::kernel_isa(); }
 const char* pool_kernel_isa() { return pool::kernel_isa(); }
 void submit_task(std::function<void()> task, Priority priority) { cpu::Executor::instance().submit(std::move(task), priority); }
-void return_free_memory() noexcept { cpu::return_free_memory(); }
+
+std::shared_ptr<void> copy_of(const void* data, size_t bytes) {
+  const auto lease = std::make_shared<BufferPool::Lease>(copies().take(bytes));
+  std::memcpy(host_pointer<void>(lease->buffer()), data, bytes);
+  return {lease, host_pointer<void>(lease->buffer())};
+}
+
+void return_free_memory() noexcept {
+  copies().trim();
+  cpu::return_free_memory();
+}
 int executor_threads() { return cpu::cpu_backend().concurrency(); }
 
 }  // namespace manyscale::engine

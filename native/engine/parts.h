@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -54,7 +55,10 @@ using cpu::Priority;
 void submit_task(std::function<void()> task, Priority priority);
 int executor_threads();
 
-// Gives memory that was freed back to the system; takes milliseconds.
+// A copy in memory that is used again, 64-byte aligned.
+std::shared_ptr<void> copy_of(const void* data, size_t bytes);
+
+// Gives memory that was freed, and what copies keep for the next one, back to the system; takes milliseconds.
 void return_free_memory() noexcept;
 
 }  // namespace manyscale::engine

@@ -203,7 +203,7 @@ EngineStats TileEngine::stats() const {
   return stats;
 }
 
-void TileEngine::shrink() {
+void TileEngine::shrink(runtime::RunControl* control) {
   std::unique_lock lock(mutex_);
   if (closed_ || !images_.empty() || classes_.empty() || !std::exchange(used_, false)) return;
   const Busy busy(*this, lock);
@@ -215,7 +215,7 @@ void TileEngine::shrink() {
     const BufferPool::Lease zeros = buffers_.take(bytes);
     std::memset(host_pointer<void>(zeros.buffer()), 0, bytes);
     session_->shrink_memory();
-    session_->probe(tiles.configuration.input, host_pointer<float>(zeros.buffer()), tiles.input_dims(rows), {tiles.configuration.output}, nullptr);
+    session_->probe(tiles.configuration.input, host_pointer<float>(zeros.buffer()), tiles.input_dims(rows), {tiles.configuration.output}, control);
   } catch (...) {  // then the memory stays until the next time; nobody waits for it
   }
   tables_.clear();
@@ -409,7 +409,7 @@ void TileEngine::run(std::span<const TileRun> runs, std::unique_lock<std::mutex>
   const int64_t rows = tiles.batching.fixed ? tiles.batching.size : count;
   for (size_t i = 0; i < batch.runs.size(); i++) {
     batch.images[i]->active++;
-    if (batch.runs[i].first == 0) batch.images[i]->timings.queue = milliseconds_since(batch.images[i]->submitted);
+    if (batch.runs[i].first == 0 && batch.images[i]->timings.queue == 0) batch.images[i]->timings.queue = milliseconds_since(batch.images[i]->submitted);
   }
   stats_.tiles_running += count;
   batches_.push_back(&batch);
@@ -481,6 +481,7 @@ void TileEngine::pool(const std::shared_ptr<Image>& image, size_t scale) {
   const Clock::time_point start = Clock::now();
   std::optional<Error> error;
   try {
+    if (const std::lock_guard lock(mutex_); image->error) throw *image->error;  // nobody wants it any more
     image->pool(scale);
   } catch (...) {
     error = current_error();

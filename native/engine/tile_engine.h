@@ -96,8 +96,9 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
 
   EngineStats stats() const;
 
-  // Gives back the memory that is kept for the next image, unless images are in flight. Blocks as long as one tile takes.
-  void shrink();
+  // Gives back the memory that is kept for the next image, unless images are in flight. Blocks as long as one batch of the
+  // smallest size takes, or until `control` is cancelled.
+  void shrink(runtime::RunControl* control = nullptr);
 
  private:
   friend class Client;

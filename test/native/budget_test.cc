@@ -44,7 +44,7 @@ Budget::Done into(Answer& answer) {
 }  // namespace
 
 TEST_CASE("budget: a ticket's bytes come back when it is destroyed") {
-  const auto budget = std::make_shared<Budget>(100, 3);
+  const auto budget = std::make_shared<Budget>(100);
   Ticket a = budget->try_reserve(60);
   REQUIRE(a);
   CHECK(a->bytes() == 60);
@@ -61,17 +61,8 @@ TEST_CASE("budget: a ticket's bytes come back when it is destroyed") {
   CHECK(budget->try_reserve(100));
 }
 
-TEST_CASE("budget: images are limited, however small they are") {
-  const auto budget = std::make_shared<Budget>(100, 2);
-  const Ticket a = budget->try_reserve(0);
-  Ticket b = budget->try_reserve(1);
-  CHECK_FALSE(budget->try_reserve(0));
-  b.reset();
-  CHECK(budget->try_reserve(0));
-}
-
 TEST_CASE("budget: a request that fits is answered before reserve() returns") {
-  const auto budget = std::make_shared<Budget>(100, 2);
+  const auto budget = std::make_shared<Budget>(100);
   Answer answer;
   budget->reserve(100, into(answer));
   CHECK(answer.calls == 1);
@@ -81,7 +72,7 @@ TEST_CASE("budget: a request that fits is answered before reserve() returns") {
 }
 
 TEST_CASE("budget: first come, first served: a small request does not overtake a large one") {
-  const auto budget = std::make_shared<Budget>(100, 10);
+  const auto budget = std::make_shared<Budget>(100);
   Ticket first = budget->try_reserve(50);
   Answer large;
   Answer small;
@@ -98,7 +89,7 @@ TEST_CASE("budget: first come, first served: a small request does not overtake a
 }
 
 TEST_CASE("budget: cancelling the first that waits lets the next ones in") {
-  const auto budget = std::make_shared<Budget>(100, 10);
+  const auto budget = std::make_shared<Budget>(100);
   const Ticket holder = budget->try_reserve(50);
   Answer large;
   Answer small;
@@ -118,7 +109,7 @@ TEST_CASE("budget: cancelling the first that waits lets the next ones in") {
 }
 
 TEST_CASE("budget: cancelling one in the middle leaves the order of the others; one that was answered stays answered") {
-  const auto budget = std::make_shared<Budget>(100, 10);
+  const auto budget = std::make_shared<Budget>(100);
   Ticket holder = budget->try_reserve(100);
   std::vector<Answer> answers(3);
   std::vector<std::shared_ptr<Budget::Request>> requests;
@@ -138,7 +129,7 @@ TEST_CASE("budget: cancelling one in the middle leaves the order of the others; 
 
 TEST_CASE("budget: an image that alone exceeds it is refused with both sizes") {
   const auto message = [](int64_t allowed, int64_t needed) -> std::string {
-    const auto budget = std::make_shared<Budget>(allowed, 1);
+    const auto budget = std::make_shared<Budget>(allowed);
     int called = 0;
     std::string text;
     try {
@@ -161,10 +152,10 @@ TEST_CASE("budget: an image that alone exceeds it is refused with both sizes") {
   CHECK(close.find("1.6 GB") != std::string::npos);
 }
 
-TEST_CASE("budget: fewer than no bytes are refused") { CHECK_THROWS_AS(std::make_shared<Budget>(100, 1)->try_reserve(-1), Error); }
+TEST_CASE("budget: fewer than no bytes are refused") { CHECK_THROWS_AS(std::make_shared<Budget>(100)->try_reserve(-1), Error); }
 
 TEST_CASE("budget: many that wait and drop their tickets at once take no stack each") {
-  const auto budget = std::make_shared<Budget>(100, 1);
+  const auto budget = std::make_shared<Budget>(100);
   constexpr int kWaiting = 200'000;
   Ticket holder = budget->try_reserve(100);
   int answered = 0;
@@ -177,7 +168,7 @@ TEST_CASE("budget: many that wait and drop their tickets at once take no stack e
 }
 
 TEST_CASE("budget: a callback may reserve and cancel: the lock is not held") {
-  const auto budget = std::make_shared<Budget>(100, 10);
+  const auto budget = std::make_shared<Budget>(100);
   Answer inner;
   Answer other;
   Ticket holder = budget->try_reserve(100);
@@ -200,7 +191,7 @@ TEST_CASE("budget: it lives as long as its tickets and its waiting requests") {
   Ticket ticket;
   std::weak_ptr<Budget> weak;
   {
-    const auto budget = std::make_shared<Budget>(100, 1);
+    const auto budget = std::make_shared<Budget>(100);
     weak = budget;
     ticket = budget->try_reserve(100);
     budget->reserve(100, into(answer));
@@ -213,7 +204,7 @@ TEST_CASE("budget: it lives as long as its tickets and its waiting requests") {
 }
 
 TEST_CASE("budget: where memory runs out nothing is reserved and nobody waits") {
-  const auto budget = std::make_shared<Budget>(100, 10);
+  const auto budget = std::make_shared<Budget>(100);
   const Ticket holder = budget->try_reserve(50);
   int failures = 0;
   for (const bool fits : {true, false}) {
@@ -245,19 +236,16 @@ TEST_CASE("budget: the process's own") {
   const Budget::State state = Budget::common()->state();
   CHECK(Budget::common() == Budget::common());
   CHECK(state.max_bytes == manyscale::cpu::usable_memory() / 4);
-  CHECK(state.max_images == std::max(8, 2 * manyscale::cpu::Executor::instance().thread_count()));
 }
 
 TEST_CASE("budget: many threads reserve, give back and cancel") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
   constexpr int64_t kMaxBytes = 1000;
-  constexpr int64_t kMaxImages = 7;
   constexpr int kThreads = 6;
   constexpr int kRounds = 3000;
-  const auto budget = std::make_shared<Budget>(kMaxBytes, kMaxImages);
+  const auto budget = std::make_shared<Budget>(kMaxBytes);
   std::atomic<int64_t> bytes{0};
-  std::atomic<int64_t> images{0};
   std::atomic<int64_t> wrong{0};
   std::atomic<int64_t> answers{0};
   std::atomic<int64_t> requests{0};
@@ -267,10 +255,7 @@ TEST_CASE("budget: many threads reserve, give back and cancel") {
     threads.emplace_back([&, thread_seed = seed + static_cast<unsigned>(t)] {
       std::mt19937 dice(thread_seed);
       // Counted off before the bytes go back, so that the sum is never more than what is reserved.
-      const auto drop = [&](Ticket ticket) {
-        bytes -= ticket->bytes();
-        images--;
-      };
+      const auto drop = [&](Ticket ticket) { bytes -= ticket->bytes(); };
       for (int round = 0; round < kRounds; round++) {
         const int64_t size = dice() % 8 == 0 ? kMaxBytes : dice() % 300;
         auto done = [&, size, calls = std::make_shared<std::atomic<int>>(0)](const std::optional<Error>& error, Ticket ticket) {
@@ -280,7 +265,6 @@ TEST_CASE("budget: many threads reserve, give back and cancel") {
           granted++;
           wrong += ticket->bytes() != size;
           wrong += bytes.fetch_add(size) + size > kMaxBytes;
-          wrong += images.fetch_add(1) + 1 > kMaxImages;
           std::this_thread::yield();
           drop(std::move(ticket));
         };
