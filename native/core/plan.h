@@ -24,9 +24,7 @@ struct Scale {
   Size tile() const { return {tile_height, tile_width}; }
   int64_t tile_count() const { return rows * columns; }
 
-  friend bool operator==(const Scale& a, const Scale& b) {
-    return a.size() == b.size() && a.rows == b.rows && a.columns == b.columns && a.tile() == b.tile();
-  }
+  friend bool operator==(const Scale& a, const Scale& b) { return a.size() == b.size() && a.rows == b.rows && a.columns == b.columns && a.tile() == b.tile(); }
 };
 
 struct PlanOptions {
