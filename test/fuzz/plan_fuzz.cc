@@ -33,8 +33,6 @@ std::string describe(const Scale& s) {
   return to_string(s.size()) + " in " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.tile());
 }
 
-bool same(const Scale& a, const Scale& b) { return a.size() == b.size() && a.tile() == b.tile() && a.rows == b.rows && a.columns == b.columns; }
-
 // What every plan promises, wherever its scales are from.
 void check_promises(const Plan& plan, Size image, size_t scales) {
   FUZZ_CHECK(plan.image == image, to_string(plan.image));
@@ -101,7 +99,7 @@ void fuzz_make_plan(FuzzedInput& input) {
   }
   const Plan again = check_plan(image, plan.scales, plan.output_index);
   FUZZ_CHECK(again.scales.size() == plan.scales.size() && again.output_index == plan.output_index, "a plan that is not its own check");
-  for (size_t s = 0; s < plan.scales.size(); s++) FUZZ_CHECK(same(again.scales[s], plan.scales[s]), describe(again.scales[s]));
+  for (size_t s = 0; s < plan.scales.size(); s++) FUZZ_CHECK(again.scales[s] == plan.scales[s], describe(again.scales[s]));
 }
 
 void fuzz_check_plan(FuzzedInput& input) {
@@ -122,7 +120,7 @@ void fuzz_check_plan(FuzzedInput& input) {
   try {
     const Plan plan = check_plan(image, scales, input.size(kMostScales));
     check_promises(plan, image, scales.size());
-    for (size_t s = 0; s < scales.size(); s++) FUZZ_CHECK(same(plan.scales[s], scales[s]), describe(plan.scales[s]));
+    for (size_t s = 0; s < scales.size(); s++) FUZZ_CHECK(plan.scales[s] == scales[s], describe(plan.scales[s]));
   } catch (const Error& error) {
     FUZZ_CHECK_REFUSAL(error, ErrorCode::kInvalidArgument, ErrorCode::kPlanTooLarge);
   }

@@ -63,8 +63,8 @@ Request read(FuzzedInput& input) {
   r.plan.output_index = input.between(0, scales - 1);
   for (int64_t s = 0; s < scales; s++) {
     Scale scale;  // a plan's promise: rows and columns of at least 1, no more tiles than kMaxPlanTiles
-    scale.rows = wild ? input.between(1, int64_t{1} << 10) : input.between(1, 5);
-    scale.columns = wild ? input.between(1, int64_t{1} << 10) : input.between(1, 5);
+    scale.rows = wild ? input.between(1, input.between(0, 7) == 7 ? 1024 : 32) : input.between(1, 5);
+    scale.columns = wild ? input.between(1, input.between(0, 7) == 7 ? 1024 : 32) : input.between(1, 5);
     r.plan.scales.push_back(scale);
     const bool same = s > 0 && input.boolean();  // as a model gives, or every scale its own
     if (same) {
@@ -168,10 +168,10 @@ void compare(const Request& request, const Params& params, const std::vector<std
   std::shuffle(order.begin(), order.end(), random);
   for (const size_t scale : order) run(params.only(scale), backend, sources, host_buffer(parts.get()));
   for (size_t i = 0; i < count; i++) {
-    const std::string place = " at " + std::to_string(i) + " of " + std::to_string(count) + ", " + describe(request);
-    FUZZ_CHECK(expected[i] != mark, "the reference leaves a gap" + place);
-    FUZZ_CHECK(widen(expected[i]) == widen(received[i]), std::to_string(expected[i]) + " expected but " + std::to_string(received[i]) + " made" + place);
-    FUZZ_CHECK(std::memcmp(&received[i], &parts[i], sizeof(Element)) == 0, "scales one by one differ from all together" + place);
+    const auto place = [&] { return " at " + std::to_string(i) + " of " + std::to_string(count) + ", " + describe(request); };
+    FUZZ_CHECK(expected[i] != mark, "the reference leaves a gap" + place());
+    FUZZ_CHECK(widen(expected[i]) == widen(received[i]), std::to_string(expected[i]) + " expected but " + std::to_string(received[i]) + " made" + place());
+    FUZZ_CHECK(std::memcmp(&received[i], &parts[i], sizeof(Element)) == 0, "scales one by one differ from all together" + place());
   }
 }
 
@@ -189,6 +189,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   FUZZ_CHECK(params.grid == params.scales[static_cast<size_t>(request.plan.output_index)].merged(), describe(request));
   FUZZ_CHECK(params.output_elements() >= 1 && params.output_bytes() >= params.output_elements(), describe(request));
+  constexpr size_t kMostTiles = 1 << 12;
+  if (params.tiles.size() > kMostTiles) return 0;
   check_dense(request, params);
 
   int64_t elements = 0;

@@ -167,14 +167,14 @@ void compare(const Request& request, const Params& params, const float* expected
   }
   for (int64_t i = 0; i < elements; i++) {
     const auto index = static_cast<size_t>(i);
-    const std::string place = " at " + std::to_string(i) + ", ";
+    const auto place = [&] { return " at " + std::to_string(i) + ", " + describe(request); };
     if (tolerance[index] < 0) {
-      FUZZ_CHECK(is_guard(expected[i]) && is_guard(received[i]), "written outside of the tiles" + place + describe(request));
+      FUZZ_CHECK(is_guard(expected[i]) && is_guard(received[i]), "written outside of the tiles" + place());
       continue;
     }
     const double difference = std::abs(static_cast<double>(expected[i]) - static_cast<double>(received[i]));
     FUZZ_CHECK(difference <= tolerance[index] || (std::isinf(expected[i]) && expected[i] == received[i]),
-               std::to_string(expected[i]) + " expected but " + std::to_string(received[i]) + " made" + place + describe(request));
+               std::to_string(expected[i]) + " expected but " + std::to_string(received[i]) + " made" + place());
   }
 }
 
@@ -186,6 +186,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Params params;
   try {
     request = read(input);
+    Source source = request.source;
+    check_source(source);
+    if (source.byte_size() > kMostBytes) return 0;  // callers have so many bytes in memory
     if (request.source.height <= 5000 && request.source.width <= 5000) {
       params = make_params(request.source, request.plan, request.crop, request.preprocess, make_tables(request.plan, request.crop, request.preprocess.resize));
     } else {  // tables of such sizes take their time; what is refused is refused without them
@@ -196,7 +199,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK_REFUSAL(error, ErrorCode::kInvalidArgument, ErrorCode::kPlanTooLarge);
     return 0;
   }
-  if (params.source.byte_size() > kMostBytes) return 0;
   for (const float factor : params.multiply) FUZZ_CHECK(std::isfinite(factor), describe(request));
   for (const float summand : params.add) FUZZ_CHECK(std::isfinite(summand), describe(request));
 
