@@ -18,7 +18,9 @@ class BatchPolicy {
  public:
   virtual ~BatchPolicy() = default;
   // Tiles to take now, at most `queued`; 0: wait for more, at most until max_delay().
-  virtual int64_t batch(const QueueState& state) const = 0;
+  virtual int64_t batch(const QueueState& state) = 0;
+  // A batch of so many tiles took this long on its worker: a policy may learn from it.
+  virtual void ran(int64_t tiles, std::chrono::nanoseconds took) = 0;
   virtual int64_t max_batch() const = 0;                   // tiles
   virtual int64_t quantum() const = 0;                     // tiles of an image's turn (TileQueue)
   virtual std::chrono::nanoseconds max_delay() const = 0;  // that a batch may wait to become fuller

@@ -374,7 +374,7 @@ void TileEngine::prepare(std::unique_lock<std::mutex>& lock) {
 // False: tiles wait for others to share a batch with.
 bool TileEngine::run_next_batch(std::unique_lock<std::mutex>& lock) {
   const size_t batch_class = queue_.next_class();
-  const BatchPolicy& policy = *classes_[batch_class]->policy;
+  BatchPolicy& policy = *classes_[batch_class]->policy;
   const std::chrono::nanoseconds waited = Clock::now() - queue_.oldest(batch_class);
   const int64_t count = policy.batch({queue_.tiles_of_class(batch_class), worker_limit_ - working_ + 1, waited});
   if (count == 0 && wake_after(policy.max_delay() - waited)) return false;
@@ -435,6 +435,7 @@ void TileEngine::run(std::span<const TileRun> runs, std::unique_lock<std::mutex>
     stats_.batches_done++;
     stats_.tiles_done += count;
     stats_.rows_done += rows;
+    tiles.policy->ran(count, std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double, std::milli>(times.split + times.model)));
     deliver(batch, features, lock);
   } else if (mixed && batch.wanted()) {
     // One image's tiles may be what the model fails on: the others are not to suffer for it.

@@ -38,7 +38,37 @@ TEST_CASE("batch policy: the CPU's own") {
   CHECK(policy->batch(state(14, 64)) == 1);  // spread over all cores that can take one
   CHECK(policy->batch(state(7, 2)) == 4);
   CHECK(policy->batch(state(7, 0)) == 4);  // whoever asks is idle, whatever is counted
-  CHECK(policy->batch(state(std::numeric_limits<int64_t>::max(), 2)) == 4);
+  CHECK(make_cpu_policy({})->batch(state(std::numeric_limits<int64_t>::max(), 2)) == 4);
+}
+
+TEST_CASE("batch policy: the CPU's own learns which size is fastest, and goes on looking") {
+  const auto policy = make_cpu_policy({});
+  double of_one[5] = {0, 30, 20, 25, 25};  // milliseconds of a tile in batches of 1 to 4
+  const auto serve = [&](int64_t queued, int64_t idle) {
+    const int64_t size = policy->batch(state(queued, idle));
+    policy->ran(size,
+                std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double, std::milli>(of_one[size] * static_cast<double>(size))));
+    return size;
+  };
+  for (int i = 0; i < 32; i++) serve(100, 2);  // every size has been tried
+  int chosen[5] = {};
+  for (int i = 0; i < 80; i++) chosen[serve(100, 2)]++;
+  CHECK(chosen[2] >= 70);
+  CHECK(chosen[1] > 0);  // as it may have become better
+  CHECK(chosen[4] > 0);
+  for (int i = 0; i < 40; i++) CHECK(serve(2, 2) == 1);  // never more than everybody's share
+  of_one[4] = 10;
+  for (int i = 0; i < 100; i++) serve(100, 2);
+  int later[5] = {};
+  for (int i = 0; i < 80; i++) later[serve(100, 2)]++;
+  CHECK(later[4] >= 70);
+
+  for (const auto& set : {make_cpu_policy(overrides(4)), make_cpu_policy(overrides(0, -1, 4))}) {
+    for (int i = 0; i < 40; i++) {
+      set->ran(1, milliseconds(1));
+      CHECK(set->batch(state(100, 2)) == 4);  // what the user set stays
+    }
+  }
 }
 
 TEST_CASE("batch policy: a larger or smaller batch is the user's choice") {

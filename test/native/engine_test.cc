@@ -131,7 +131,9 @@ TEST_CASE("images at once give what they give alone") {
 
 TEST_CASE("a batch has tiles of several images, and each image gets its own") {
   if (!runtime_or_skip()) return;
-  const auto client = vit(with_workers(1));
+  EngineOptions options = with_workers(1);
+  options.max_batch = 4;
+  const auto client = vit(options);
   std::vector<Outcome> alone;
   for (unsigned seed = 0; seed < 9; seed++) alone.push_back(submit(client, 100 + seed, {1}, seed).outcome.get());
   const EngineStats before = client->engine().stats();
