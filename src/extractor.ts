@@ -1,10 +1,9 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
-import { availableParallelism } from 'node:os';
 import { abortable } from './abort.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, type Geometry, geometryFor, type ModelFacts } from './geometry.js';
+import { centredCrop, geometryFor, type ModelFacts } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
