@@ -82,7 +82,7 @@ async function measure({ quick, progress, values }) {
     const naively = await settled(() => timed(() => extractNaive(naive, asSharp, SCALES)));
     rounds.naive.push(perOne(naively, TILES));
   }
-  limit.close();
+  await limit.close();
   await extractor.dispose();
 
   const against = (name, key, atLeast) => ({

@@ -1,6 +1,7 @@
 // bench/native/raw_limit as a child that takes commands, so that it can be measured in turn with something else.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { engineThreads } from './machine.mjs';
 import { buildNative } from './native.mjs';
@@ -28,6 +29,10 @@ export async function startRawLimit({ model, runtime, input, output }, tiles) {
       child.stdin.write(`${batch} ${count}\n`);
       return read();
     },
-    close: () => child.stdin.end(),
+    /** Resolves when it has ended: from then on its processor time counts as this process's. */
+    async close() {
+      child.stdin.end();
+      if (child.exitCode === null) await once(child, 'exit');
+    },
   };
 }

@@ -127,3 +127,32 @@ test('disposal under load ends its own images; another Extractor of the model go
   expect(numbers(await third.extract(plain(3)))).toEqual(expected);
   await expectManyscaleError(() => second.extract(plain(3)), 'ERR_DISPOSED');
 });
+
+test('images of one Extractor that wait for each other do not hold up another Extractor', async () => {
+  const patient = await load(patchModel(), { scales: [1], maxBatch: 64, maxDelay: 3000 });
+  const other = await load(failsOnBrightModel(), { scales: [1] });
+  const waiting = Promise.allSettled(Array.from({ length: 40 }, () => patient.extract(plain(1))));
+  const begin = performance.now();
+  await other.extract(plain(0));
+  expect(performance.now() - begin).toBeLessThan(1500);
+  await patient.dispose();
+  await waiting;
+});
+
+test('a stream whose caller is busy with a result ends what is in flight as soon as its signal aborts', async () => {
+  const extractor = await load(patchModel(), { scales: [1, 2], maxDelay: 10_000, maxBatch: 64 });
+  const controller = new AbortController();
+  const stream = extractor.extractMany(
+    (function* () {
+      yield { data: new Uint8Array(0), width: 0, height: 0, channels: 3 as const }; // refused at once: the first result
+      for (;;) yield plain(1);
+    })(),
+    { ordered: false, signal: controller.signal },
+  );
+  expect((await stream.next()).value).toMatchObject({ index: 0 });
+  while (extractor.stats().tiles.queued === 0) await new Promise((wake) => setTimeout(wake, 1));
+  controller.abort(new Error('enough'));
+  await new Promise((wake) => setTimeout(wake, 50));
+  expect(extractor.stats()).toMatchObject({ images: { inFlight: 0 }, tiles: { queued: 0 } });
+  await expect(stream.next()).rejects.toThrow('enough');
+});

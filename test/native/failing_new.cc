@@ -13,13 +13,19 @@ namespace {
 constexpr int64_t kNever = -1;
 thread_local int64_t successes_left = kNever;
 std::atomic<int64_t> executor_successes_left{kNever};
+std::atomic<bool> all_fail{false};
 
 bool is_executor_thread() {
   char name[16] = {};
   return pthread_getname_np(pthread_self(), name, sizeof name) == 0 && std::strcmp(name, "manyscale") == 0;
 }
 
-bool fails_on_executor() { return executor_successes_left.load() > kNever && is_executor_thread() && executor_successes_left.fetch_sub(1) == 0; }
+bool fails_on_executor() {
+  const int64_t left = executor_successes_left.load();
+  if ((left <= kNever && !all_fail) || !is_executor_thread()) return false;
+  const int64_t before = executor_successes_left.fetch_sub(1);
+  return all_fail ? before <= 0 : before == 0;
+}
 
 void* allocate(size_t bytes, size_t alignment) {
   if (successes_left == 0 || fails_on_executor()) throw std::bad_alloc();
@@ -34,8 +40,14 @@ void* allocate(size_t bytes, size_t alignment) {
 FailingNew::FailingNew(int64_t successes) { successes_left = successes; }
 FailingNew::~FailingNew() { successes_left = kNever; }
 
-FailingExecutorNew::FailingExecutorNew(int64_t successes) { executor_successes_left = successes; }
-FailingExecutorNew::~FailingExecutorNew() { executor_successes_left = kNever; }
+FailingExecutorNew::FailingExecutorNew(int64_t successes, Failures failures) {
+  executor_successes_left = successes;
+  all_fail = failures == Failures::kAll;
+}
+FailingExecutorNew::~FailingExecutorNew() {
+  all_fail = false;
+  executor_successes_left = kNever;
+}
 bool FailingExecutorNew::has_failed() const { return executor_successes_left.load() <= kNever; }
 
 void* operator new(size_t bytes) { return allocate(bytes, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }

@@ -12,10 +12,11 @@ class FailingNew {
   ~FailingNew();
 };
 
-// While it lives, one allocation of the executor's threads fails, once so many of theirs have succeeded.
+// While it lives, one allocation of the executor's threads fails, or every one from then on, once so many of theirs have succeeded.
 class FailingExecutorNew {
  public:
-  explicit FailingExecutorNew(int64_t successes);
+  enum class Failures { kOne, kAll };
+  explicit FailingExecutorNew(int64_t successes, Failures failures = Failures::kOne);
   FailingExecutorNew(const FailingExecutorNew&) = delete;
   FailingExecutorNew& operator=(const FailingExecutorNew&) = delete;
   ~FailingExecutorNew();

@@ -46,17 +46,36 @@ std::future<std::optional<Error>> submit(Client& client, const std::vector<uint8
   return future;
 }
 
+struct Vit {
+  std::shared_ptr<Client> client = load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/test/models/vit_emoji_96.onnx", {}, ""}, {});
+  std::vector<uint8_t> pixels = std::vector<uint8_t>(kSide * kSide * 3);
+  std::vector<float> expected;
+
+  Vit() {
+    REQUIRE(client->engine().configure({0, 0, {kTile, kTile}, 0}, {145, 128}, nullptr) == 0);
+    std::mt19937 random(1);
+    for (uint8_t& value : pixels) value = static_cast<uint8_t>(random());
+    REQUIRE_FALSE(submit(*client, pixels, expected).get());
+  }
+  void check_and_dispose() {
+    std::vector<float> after;
+    REQUIRE_FALSE(submit(*client, pixels, after).get());
+    CHECK(after == expected);
+    dispose();
+  }
+  void dispose() {
+    std::promise<void> disposed;
+    client->dispose([&disposed] { disposed.set_value(); });
+    disposed.get_future().wait();
+  }
+};
+
 }  // namespace
 
 TEST_CASE("an allocation that fails anywhere in the engine ends that image at most") {
   if (!runtime_or_skip()) return;
-  const auto client = load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/test/models/vit_emoji_96.onnx", {}, ""}, {});
-  REQUIRE(client->engine().configure({0, 0, {kTile, kTile}, 0}, {145, 128}, nullptr) == 0);
-  std::mt19937 random(1);
-  std::vector<uint8_t> pixels(kSide * kSide * 3);
-  for (uint8_t& value : pixels) value = static_cast<uint8_t>(random());
-  std::vector<float> expected;
-  REQUIRE_FALSE(submit(*client, pixels, expected).get());
+  Vit vit;
+  const auto& [client, pixels, expected] = vit;
 
   int64_t refused = 0;
   bool reached_the_end = false;
@@ -84,10 +103,29 @@ TEST_CASE("an allocation that fails anywhere in the engine ends that image at mo
   }
   CHECK(reached_the_end);
   CHECK(refused > 10);
-  std::vector<float> after;
-  REQUIRE_FALSE(submit(*client, pixels, after).get());
-  CHECK(after == expected);
-  std::promise<void> disposed;
-  client->dispose([&disposed] { disposed.set_value(); });
-  disposed.get_future().wait();
+  vit.check_and_dispose();
+}
+
+TEST_CASE("when every allocation fails all images end, and so does a disposal") {
+  if (!runtime_or_skip()) return;
+  for (int64_t n = 0; n < 400; n += 1 + n / 8) {
+    CAPTURE(n);
+    Vit vit;
+    std::vector<std::vector<float>> features(6);
+    std::vector<std::optional<Error>> errors;
+    {
+      std::vector<std::future<std::optional<Error>>> ends;
+      const FailingExecutorNew failing(n, FailingExecutorNew::Failures::kAll);
+      for (auto& each : features) ends.push_back(submit(*vit.client, vit.pixels, each));
+      for (auto& end : ends) errors.push_back(end.get());
+      if (n % 2) vit.dispose();
+    }
+    for (size_t i = 0; i < features.size(); i++) {
+      if (errors[i])
+        CHECK(errors[i]->code() == ErrorCode::kOutOfMemory);
+      else
+        CHECK(features[i] == vit.expected);
+    }
+    if (n % 2 == 0) vit.check_and_dispose();
+  }
 }
