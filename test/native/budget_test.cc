@@ -250,12 +250,13 @@ TEST_CASE("budget: many threads reserve, give back and cancel") {
   std::atomic<int64_t> answers{0};
   std::atomic<int64_t> requests{0};
   std::atomic<int64_t> granted{0};
+  // Counted off before the bytes go back, so that the sum is never more than what is reserved. Not a thread's own: a request that waits
+  // may be answered when the thread that made it has ended.
+  const auto drop = [&](Ticket ticket) { bytes -= ticket->bytes(); };
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; t++) {
     threads.emplace_back([&, thread_seed = seed + static_cast<unsigned>(t)] {
       std::mt19937 dice(thread_seed);
-      // Counted off before the bytes go back, so that the sum is never more than what is reserved.
-      const auto drop = [&](Ticket ticket) { bytes -= ticket->bytes(); };
       for (int round = 0; round < kRounds; round++) {
         const int64_t size = dice() % 8 == 0 ? kMaxBytes : dice() % 300;
         auto done = [&, size, calls = std::make_shared<std::atomic<int>>(0)](const std::optional<Error>& error, Ticket ticket) {
