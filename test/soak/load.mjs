@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { ManyscaleError } from 'manyscale';
-import { makeRandom } from '../../build-soak/random.js';
+import { makeRandom } from '../../build-soak/test/helpers/random.js';
 import {
   ask,
   describeRequest,

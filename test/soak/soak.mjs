@@ -37,6 +37,8 @@ try {
 async function makeModels() {
   const flags = [
     '--ignoreConfig',
+    '--rootDir',
+    '.',
     '--outDir',
     'build-soak',
     '--module',
@@ -49,7 +51,7 @@ async function makeModels() {
     stdio: 'inherit',
   });
   if (compiled.status !== 0) throw new Error('Expected test/helpers to compile');
-  const { failsOnBrightModel, patchModel } = await import('../../build-soak/models.js');
+  const { failsOnBrightModel, patchModel } = await import('../../build-soak/test/helpers/models.js');
   writeFileSync(join(folder, 'tokens.onnx'), patchModel({ tile: [64, 64], channels: 48, prefix: 2 }));
   writeFileSync(join(folder, 'map.onnx'), patchModel({ tile: [32, 48], layout: 'bchw' }));
   writeFileSync(join(folder, 'fails-on-bright.onnx'), failsOnBrightModel());

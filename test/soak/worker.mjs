@@ -1,7 +1,7 @@
 // A worker thread of the soak: asks for the same requests with Extractors of its own and reports what came of them. It may be ended
 // at any moment; otherwise it ends by itself, having disposed of its Extractors or not.
 import { parentPort, workerData } from 'node:worker_threads';
-import { makeRandom } from '../../build-soak/random.js';
+import { makeRandom } from '../../build-soak/test/helpers/random.js';
 import { ask, loadModel, makeModels, outcomeOf } from './requests.mjs';
 
 const { folder, images, requests, seed, rounds } = workerData;
