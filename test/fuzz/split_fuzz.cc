@@ -77,10 +77,11 @@ Request read(FuzzedInput& input) {
     if (input.between(0, 7) == 7) {
       r.crop = Rectangle{input.size(100), input.size(100), input.size(100), input.size(100)};
     } else {
-      const int64_t height = input.between(1, std::max<int64_t>(r.source.height, 1));
-      const int64_t width = input.between(1, std::max<int64_t>(r.source.width, 1));
-      r.crop = Rectangle{input.between(0, std::max<int64_t>(r.source.height - height, 0)), input.between(0, std::max<int64_t>(r.source.width - width, 0)),
-                         height, width};
+      const int64_t most_rows = std::max<int64_t>(r.source.height, 1);  // sizes may be anything here
+      const int64_t most_columns = std::max<int64_t>(r.source.width, 1);
+      const int64_t height = input.between(1, most_rows);
+      const int64_t width = input.between(1, most_columns);
+      r.crop = Rectangle{input.between(0, most_rows - height), input.between(0, most_columns - width), height, width};
     }
   }
   r.preprocess.resize = static_cast<ResizeMode>(input.between(0, kResizeModeCount - 1));
