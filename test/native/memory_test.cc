@@ -104,8 +104,14 @@ TEST_CASE("memory: a limit on the address space counts") {
   const int64_t half = usable_memory() / 2;
   const rlimit limit{static_cast<rlim_t>(half), before.rlim_max};
   REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+  rlimit in_force{};
+  REQUIRE(getrlimit(RLIMIT_AS, &in_force) == 0);
   const int64_t limited = usable_memory();
   REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  if (in_force.rlim_cur != limit.rlim_cur) {
+    MESSAGE("skipped: qemu takes limits and does not keep them");
+    return;
+  }
   CHECK(limited == half);
 }
 #endif
