@@ -22,9 +22,10 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
   if (batch < 1) refuse("Expected at least 1 image for pool but received " + std::to_string(batch));
   if (prefix < 0) refuse("Expected 0 or more for numPrefixTokens but received " + std::to_string(prefix));
   if (prefix > 0 && input == Layout::kFeatureMap) refuse("Expected 0 for numPrefixTokens of feature maps but received " + std::to_string(prefix));
-  if (features.size() != plan.scales.size()) {
+  if (features.empty() || features.size() % plan.scales.size() != 0) {
     refuse("Expected tile features of " + std::to_string(plan.scales.size()) + " scales for the plan but received " + std::to_string(features.size()));
   }
+  const size_t outputs = features.size() / plan.scales.size();
   Params params;
   params.input = input;
   params.output = output;
@@ -34,7 +35,7 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
   params.dropped = prefix - params.prefix;
   int64_t base = 0;
   for (size_t s = 0; s < features.size(); s++) {
-    const Scale& scale = plan.scales[s];
+    const Scale& scale = plan.scales[s / outputs];
     const ScaleFeatures& tile = features[s];
     if (tile.grid.height < 1 || tile.grid.width < 1 || tile.channels < 1) {
       refuse("Expected a grid of at least 1 x 1 and 1 channel for every scale but received " + to_string(tile.grid) + " and " + std::to_string(tile.channels));
@@ -60,8 +61,7 @@ Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output,
     }
     if (joined) base = end;
   }
-  const size_t o = static_cast<size_t>(plan.output_index);
-  params.grid = params.scales[o].merged();
+  params.grid = params.scales[static_cast<size_t>(plan.output_index) * outputs].merged();
   const int64_t cells = checked_sum("output tokens", params.prefix, checked_product("output tokens", params.grid.height, params.grid.width));
   checked_product("output bytes", batch, cells, params.channels, 4);
   for (const ScaleParams& scale : params.scales) {  // the ends of bins are computed as such products

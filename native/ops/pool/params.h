@@ -18,7 +18,7 @@ enum class Layout {
 enum class OutputType { kFloat32, kFloat16 };
 constexpr int64_t element_bytes(OutputType type) { return type == OutputType::kFloat16 ? 2 : 4; }
 
-// What the model returned for the tiles of one scale.
+// What one of the model's outputs has for the tiles of one scale.
 struct ScaleFeatures {
   Size grid;  // of one tile
   int64_t channels = 0;
@@ -66,9 +66,9 @@ struct Params {
 };
 
 // `prefix` tokens come first in every tile of tokens; pooled to a feature map they are dropped.
-// `features` has one entry per scale of the plan; the output has the merged grid of scale plan.output_index. The tiles
-// are those of dense batches, one buffer per scale (or, `joined`, one buffer for all scales in order); a caller with its
-// own arrangement overwrites them. Error kInvalidArgument or kPlanTooLarge.
+// `features` has one entry per scale of the plan and output of the model, those of one scale together; so are params.scales. The
+// output has the merged grid that scale plan.output_index has in the first output. The tiles are those of dense batches, one buffer
+// per entry (or, `joined`, one buffer for all in order); a caller with its own arrangement overwrites them. Error kInvalidArgument or kPlanTooLarge.
 Params make_params(const Plan& plan, int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features, bool joined,
                    OutputType type = OutputType::kFloat32);
 
