@@ -1,9 +1,11 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
 import { abortable } from './abort.js';
+import type { CostModel, Estimate } from './cost/estimate.js';
+import type { WeightlessModel } from './cost/products.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, geometryFor, type ModelFacts } from './geometry.js';
+import { centredCrop, type Geometry, geometryFor, type ModelFacts } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
@@ -12,15 +14,20 @@ import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
 import {
+  type CheckedScaleOptions,
+  checkEstimateOptions,
   checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
+  DEFAULTS,
+  type EstimateOptions,
   type ExtractManyOptions,
   type ExtractOptions,
   type ExtractorOptions,
   fillPreprocess,
   type Layout,
   mergeScaleOptions,
+  readsAllPixels,
   size,
 } from './options.js';
 import { type LoadedModel, Pipeline } from './pipeline.js';
@@ -52,6 +59,7 @@ export class Extractor implements AsyncDisposable {
   readonly #ending = new AbortController();
   #disposal: Promise<void> | undefined;
   #lastStats: NativeStats | undefined;
+  #costs: Promise<CostModel> | undefined;
 
   private constructor(loaded: LoadedModel, info: ExtractorInfo) {
     if (loaded === undefined) {
@@ -102,7 +110,8 @@ export class Extractor implements AsyncDisposable {
       const facts: ModelFacts = { input, output, dtype, ...(patchSize !== undefined && { patchSize }) };
       geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
       const dims = output.dims.slice(1);
-      const batching = await configureSession(session, { ...configuration, output: output.index }, dims, signal);
+      const used = { ...configuration, output: output.index };
+      const batching = await configureSession(session, used, dims, signal);
       const info = describeModel({
         model: source.model,
         session,
@@ -114,7 +123,11 @@ export class Extractor implements AsyncDisposable {
         preprocess,
         sources,
       });
-      return new Extractor({ session, options: checked, facts, preprocess: filled, batching }, info);
+      const weightless = typeof source.model === 'string' ? undefined : await dropWeights(source.model);
+      return new Extractor(
+        { session, options: checked, facts, preprocess: filled, batching, configuration: used, weightless },
+        info,
+      );
     } catch (error) {
       void session.dispose().catch(() => {});
       throw error;
@@ -180,17 +193,48 @@ export class Extractor implements AsyncDisposable {
     this.#checkUsable();
     const { options, facts } = this.#loaded;
     const image = size(imageSize, 'the image');
-    const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometryFor(
-      facts,
-      options.scale,
-      image,
-    );
-    const grids = plan.scales.map(({ rows, columns }) => ({
-      height: rows * shape.grid.height,
-      width: columns * shape.grid.width,
-    }));
-    const crop = options.fit === 'crop' && { crop: centredCrop(image, facts.input.tile) };
-    return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });
+    return this.#seal(geometryFor(facts, options.scale, image), image, options.fit);
+  }
+
+  /**
+   * What extract() of an image of this size will cost: multiply-adds, memory and time. With a budget: the most of the scales that
+   * keeps it, and what was given up. The wish is the options' scales, else the load's, else 1, 2 ... up to the image's own
+   * resolution, at most 8; the largest goes first, the smallest stays. A budget that nothing keeps is no error: `fits` is false.
+   *
+   * The first call counts the model's products and measures for a second or two, running images of noise (which stats() counts
+   * too): it should be made while nothing else is in flight. Milliseconds are those of this machine as it was then.
+   * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_PLAN_TOO_LARGE, ERR_IMAGE_TOO_LARGE (maxBytes is less than one tile needs),
+   * ERR_MODEL_RUN, ERR_OUT_OF_MEMORY, ERR_DISPOSED. The signal's reason when it aborts.
+   */
+  async estimate(imageSize: Size, options?: EstimateOptions): Promise<Estimate> {
+    const { options: loaded, facts } = this.#loaded;
+    const { scale: own, fit = loaded.fit, signal, budget } = checkEstimateOptions(options);
+    this.#checkUsable();
+    signal?.throwIfAborted();
+    const image = size(imageSize, 'the image');
+    const scale = mergeScaleOptions(loaded.scale, own);
+    const look = (wished: CheckedScaleOptions) => {
+      const geometry = geometryFor(facts, wished, image);
+      const resultBytes = geometry.resultBytes;
+      return { plan: this.#seal(geometry, image, fit), featureBytes: geometry.featureBytes, resultBytes };
+    };
+    const namesScales = loaded.namesScales || own.scales !== undefined || own.imageSizes !== undefined;
+    const { scalesUpTo } = await import('./cost/budget.js');
+    const { estimateWithin } = await import('./cost/estimate.js');
+    const { tile } = facts.input;
+    const wish = {
+      ...(budget && !namesScales
+        ? { scales: scalesUpTo(fit === 'crop' ? centredCrop(image, tile) : image, tile) }
+        : { ...(scale.scales && { scales: scale.scales }), ...(scale.imageSizes && { imageSizes: scale.imageSizes }) }),
+      resizeOutputToIndex: scale.resizeOutputToIndex ?? DEFAULTS.resizeOutputToIndex,
+    };
+    look({ ...scale, ...wish }); // what cannot be planned is refused before anything is measured
+    this.#costs ??= this.#measureCosts().catch((error: unknown) => {
+      this.#costs = undefined;
+      throw error;
+    });
+    const costs = await abortable(this.#costs, signal);
+    return estimateWithin(costs, wish, budget ?? {}, { scale, fit }, look);
   }
 
   /** Ends what runs or waits (those calls reject with ERR_DISPOSED at once) and frees the model. Later calls wait for the same end. */
@@ -217,11 +261,57 @@ export class Extractor implements AsyncDisposable {
     return session.dispose();
   }
 
+  #seal({ plan, shape, ...geometry }: Geometry, image: Size, fit: 'stretch' | 'crop'): ExtractorPlan {
+    const { numPrefixTokens, outputShape, grid, channels, dims } = geometry;
+    const grids = plan.scales.map(({ rows, columns }) => ({
+      height: rows * shape.grid.height,
+      width: columns * shape.grid.width,
+    }));
+    const crop = fit === 'crop' && { crop: centredCrop(image, this.#loaded.facts.input.tile) };
+    return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });
+  }
+
+  /** Goes on when who waits for it leaves: the next one wants it too. */
+  async #measureCosts(): Promise<CostModel> {
+    const { session, facts, batching, configuration, weightless } = this.#loaded;
+    const { info } = this;
+    const { signal } = this.#ending;
+    const { measureSpeed } = await import('./cost/speed.js');
+    const { countProductsOf } = await import('./cost/products.js');
+    const products = await countProductsOf(info.model.path ?? weightless, info, configuration, signal);
+    const { tile } = facts.input;
+    const [, ...perTile] = facts.output.dims;
+    const speed = await measureSpeed((image, { height, width }) => this.#extractOneScale(image, [height, width]), {
+      tile,
+      unit: batching.fixed ? batching.size : 1,
+      workers: batching.workers,
+      tileBytes: 4 * perTile.reduce((product, dim) => product * dim, 1),
+      readsAll: readsAllPixels(info.preprocess.resize),
+      mostBytes: readStats(session).bytes.limit,
+    });
+    const tileBytes = 4 * info.input.channels * tile.height * tile.width;
+    return { products, speed, inWork: { tiles: batching.workers * batching.size, tileBytes } };
+  }
+
+  #extractOneScale(image: ImageInput, imageSize: [height: number, width: number]): Promise<Features> {
+    return this.extract(image, { imageSizes: [imageSize], resizeOutputToIndex: 0, fit: 'stretch' });
+  }
+
   #checkUsable(): void {
     if (this.#disposal)
       throw new ManyscaleError(
         'ERR_DISPOSED',
         'Expected an Extractor in use but received one that was disposed; load another',
       );
+  }
+}
+
+/** What estimate() will ask the graph of a model that is given as bytes: they are not kept. */
+async function dropWeights(bytes: Uint8Array): Promise<WeightlessModel | undefined> {
+  const { weightlessBytes } = await import('./cost/products.js');
+  try {
+    return weightlessBytes(bytes);
+  } catch {
+    return undefined; // what the runtime reads and we do not has no count
   }
 }

@@ -30,6 +30,8 @@ export interface Geometry {
   dims: number[];
   /** Of all scales. */
   tiles: number;
+  /** Memory of an image's features. */
+  resultBytes: number;
   /** Memory of an image's tile features and of its features. */
   featureBytes: number;
 }
@@ -62,6 +64,7 @@ export function geometryFor(
   const dims =
     outputShape === 'bnc' ? [numPrefixTokens + grid.height * grid.width, total] : [total, grid.height, grid.width];
   const tiles = plan.scales.reduce((sum, each) => sum + each.rows * each.columns, 0);
+  const resultBytes = (dtype === 'float16' ? 2 : 4) * product(dims);
   return {
     plan,
     shape,
@@ -71,7 +74,8 @@ export function geometryFor(
     channels: plan.scales.map((_, index) => [index * shape.channels, (index + 1) * shape.channels]),
     dims,
     tiles,
-    featureBytes: 4 * tiles * product(output.dims) + (dtype === 'float16' ? 2 : 4) * product(dims),
+    resultBytes,
+    featureBytes: 4 * tiles * product(output.dims) + resultBytes,
   };
 }
 

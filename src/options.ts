@@ -87,6 +87,20 @@ export interface ExtractOptions extends ScaleOptions {
   signal?: AbortSignal;
 }
 
+/** Limits on what one image may cost. */
+export interface Budget {
+  /** From the call of extract() with its pixels to its features, with nothing else in flight. */
+  milliseconds?: number;
+  /** Memory with the model's, as Estimate.bytes.total counts it. */
+  bytes?: number;
+  multiplyAdds?: number;
+}
+
+/** What estimate() takes: what extract() would, and a budget. */
+export interface EstimateOptions extends ExtractOptions {
+  budget?: Budget;
+}
+
 /** What extractMany() takes; the same for every image. */
 export interface ExtractManyOptions extends ExtractOptions {
   /** Results in the images' order (default), or each as soon as it is there. */
@@ -203,7 +217,12 @@ export const DEFAULTS = {
   maxPixels: 2 ** 27,
 } as const;
 
-type AnyOptions = ExtractorOptions & ExtractManyOptions & MultiscaleOptions & SplitOptions & PoolOptions;
+type AnyOptions = ExtractorOptions &
+  ExtractManyOptions &
+  EstimateOptions &
+  MultiscaleOptions &
+  SplitOptions &
+  PoolOptions;
 
 const NAMES: ReadonlySet<string> = new Set(
   Object.keys({
@@ -224,6 +243,7 @@ const NAMES: ReadonlySet<string> = new Set(
     signal: 0,
     fit: 0,
     ordered: 0,
+    budget: 0,
     output: 0,
     tileSize: 0,
     preset: 0,
@@ -426,6 +446,11 @@ export interface CheckedExtractOptions {
   signal?: AbortSignal;
 }
 
+/** Whether shrinking reads all pixels and not only those nearest to where a new one lies. */
+export function readsAllPixels(resize: ResizeMode): boolean {
+  return resize !== 'torch-bicubic' && resize !== 'torch-bilinear';
+}
+
 /** Options that are in the interface but come later are refused, never silently ignored. */
 function laterWork(expected: string, what: string, received: unknown): ManyscaleError {
   return invalid(expected, what, received, 'the rest is not available in this version of manyscale');
@@ -450,8 +475,31 @@ export function checkExtractManyOptions(value: unknown): CheckedExtractOptions &
   return { ...checkExtractOptions(options), ordered: flag(options.ordered, DEFAULTS.ordered, 'ordered') };
 }
 
+const LIMITS: ReadonlySet<string> = new Set(
+  Object.keys({ milliseconds: 0, bytes: 0, multiplyAdds: 0 } satisfies Record<keyof Budget, 0>),
+);
+
+/** The options of estimate: those of extract, and limits, none of them where no budget is given. */
+export function checkEstimateOptions(value: unknown): CheckedExtractOptions & { budget?: Budget } {
+  const options = checkOptions(value as EstimateOptions | undefined, 'the options of estimate');
+  const { budget } = options;
+  if (budget === undefined) return checkExtractOptions(options);
+  if (typeof budget !== 'object' || budget === null || Array.isArray(budget))
+    throw invalid('an object', 'budget', budget, 'for example { milliseconds: 200 }');
+  const checked = Object.entries(budget).flatMap(([name, limit]) => {
+    if (!LIMITS.has(name)) throw invalid(`${[...LIMITS].join(', ')}`, 'a limit of the budget', name);
+    if (limit === undefined) return [];
+    const number = finite(limit, `budget.${name}`);
+    if (number <= 0) throw invalid('a number above 0', `budget.${name}`, limit);
+    return [[name, number]];
+  });
+  return { ...checkExtractOptions(options), budget: Object.fromEntries(checked) };
+}
+
 export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
+  /** The caller named scales or sizes: they are no default. */
+  namesScales: boolean;
   fit: 'stretch' | 'crop';
   output?: string;
   tileSize?: NativeSize;
@@ -488,14 +536,12 @@ function refuseLaterWork(options: ExtractorOptions): void {
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
   refuseLaterWork(options);
+  const namesScales = options.scales !== undefined || options.imageSizes !== undefined;
   const {
     scale,
     fit = DEFAULTS.fit,
     signal,
-  } = checkExtractOptions({
-    ...options,
-    ...(options.scales === undefined && options.imageSizes === undefined && { scales: DEFAULTS.scales }),
-  });
+  } = checkExtractOptions({ ...options, ...(!namesScales && { scales: DEFAULTS.scales }) });
   const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
   if (device === 'cuda' || device === 'tensorrt') {
     throw new ManyscaleError(
@@ -506,6 +552,7 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const patchSize = checkPatchSize(options.patchSize);
   return {
     scale,
+    namesScales,
     fit,
     ...(options.output !== undefined && { output: text(options.output, 'output') }),
     ...(options.tileSize !== undefined && { tileSize: sideLengths(options.tileSize, 'tileSize') }),

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { abortable } from './abort.js';
 import { Admission } from './admission.js';
 import { copyBytes } from './copy.js';
+import type { WeightlessModel } from './cost/products.js';
 import { type Decoding, decodeImage, planDecoding } from './decode.js';
 import { type EncodedImage, openImage, ownSource } from './encoded.js';
 import { ManyscaleError } from './errors.js';
@@ -11,7 +12,13 @@ import { Features } from './features.js';
 import { centredCrop, type Geometry, geometryFor, isTwiceAsLarge, type ModelFacts } from './geometry.js';
 import { type ImageSource, recogniseImage } from './image.js';
 import { ImageRun } from './image-run.js';
-import type { NativeBatching, NativeImage, NativePreprocess, NativeSession } from './native/addon.js';
+import type {
+  NativeBatching,
+  NativeImage,
+  NativeModelConfiguration,
+  NativePreprocess,
+  NativeSession,
+} from './native/addon.js';
 import { discardPixels, returnFreeMemory, shrinkSession, startExtract } from './native/calls.js';
 import type { CheckedExtractorOptions } from './options.js';
 import { decodingPlaces, Slots } from './slots.js';
@@ -24,6 +31,9 @@ export interface LoadedModel {
   facts: ModelFacts;
   preprocess: NativePreprocess;
   batching: NativeBatching;
+  configuration: NativeModelConfiguration;
+  /** Of a model that was given as bytes, where it could be read. */
+  weightless: WeightlessModel | undefined;
 }
 
 /** What is wanted of an image. */
