@@ -44,7 +44,7 @@ const LARGE = 2 ** 22;
 /** Of the large image's sides to the tile's: with less it shows nothing. */
 const LEAST_RATIO = 2;
 const MILLISECONDS = 1400;
-const ROUNDS = { fewest: 2, most: 12 };
+const ROUNDS = { fewest: 3, most: 12 };
 /** Milliseconds of a round from which on the first one counts too. */
 const SLOW = 600;
 
@@ -74,6 +74,9 @@ export async function measureSpeed(
   const found = await repeat(runs);
 
   const middle = (name: keyof Timings, of: string) => median((found.get(of) ?? []).map((timings) => timings[name]));
+  // Beside what is done with tiles. Of one batch, whose parts follow each other.
+  const beside = (of: string) =>
+    median((found.get(of) ?? []).map(({ total, split, model, pool }) => total - split - model - pool));
   const alone = middle('total', 'alone');
   const full = Math.max(alone, middle('total', 'full'));
   const turns = many / atOnce;
@@ -88,7 +91,7 @@ export async function measureSpeed(
   const split = Math.max(0, middle('split', 'large') - middle('split', 'alone') / unit);
   return {
     ...common,
-    pixel: Math.max(0, middle('total', 'large') - alone - split) / (pixelsOf(large) - pixelsOf(tile)),
+    pixel: Math.max(0, beside('large') - beside('alone')) / (pixelsOf(large) - pixelsOf(tile)),
     read: split / (pixelsRead(large, tile, readsAll) - pixelsRead(tile, tile, readsAll)),
     byte,
   };
