@@ -74,12 +74,13 @@ describe('scales within a budget', () => {
     expect(choose(scales, milliseconds, index).wish.resizeOutputToIndex).toBe(expected);
   });
 
-  it('refuses a limit on what is not known', () =>
-    expectCode(
+  it('refuses a limit on what is not known', async () => {
+    await expectCode(
       () => excess({ milliseconds: 1, bytes: 1, multiplyAdds: undefined }, { multiplyAdds: 5 }),
       'ERR_INVALID_ARGUMENT',
       /for budget.multiplyAdds but received 5.*notes of estimate/,
-    ));
+    );
+  });
 
   it('for any wish and budget: fits, or has come to the least; a larger budget never gives less', () => {
     const seed = makeSeed();
@@ -136,10 +137,13 @@ describe('budgets are checked', () => {
     [200, /an object for budget/],
     [null, /an object for budget/],
     [[200], /an object for budget/],
-  ])('%j', (budget, message) => expectCode(() => checkEstimateOptions({ budget }), 'ERR_INVALID_ARGUMENT', message));
+  ])('%j', async (budget, message) => {
+    await expectCode(() => checkEstimateOptions({ budget }), 'ERR_INVALID_ARGUMENT', message);
+  });
 
-  it('a misspelt one is refused too', () =>
-    expectCode(() => checkEstimateOptions({ budgets: { bytes: 1 } }), 'ERR_INVALID_ARGUMENT', /'budget'/));
+  it('a misspelt one is refused too', async () => {
+    await expectCode(() => checkEstimateOptions({ budgets: { bytes: 1 } }), 'ERR_INVALID_ARGUMENT', /'budget'/);
+  });
 
   it('limits that are undefined are none', () => {
     expect(checkEstimateOptions({ budget: { bytes: undefined, milliseconds: 2 } }).budget).toEqual({ milliseconds: 2 });
