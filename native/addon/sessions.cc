@@ -144,14 +144,14 @@ Napi::Value extract(const SessionPointer& session, const Napi::CallbackInfo& inf
   request.pixels = image.data;
   engine::PoolRequest pool;
   pool.plan = request.split.plan;
-  pool.input = to_layout(get_string(object, "layout"));
-  pool.output = to_layout(get_string(object, "outputLayout"));
-  pool.prefix = get_integer(object, "numPrefixTokens");
+  pool.options = to_pool_options(object);
   pool.features.assign(pool.plan.scales.size(), {to_size(get_object(object, "grid")), get_integer(object, "channels")});
   pool.joined = true;
-  pool.type = to_output_type(get_string(object, "dtype"));
+  pool.sequence = get_boolean(object, "sequence");
+  pool.options.type = to_output_type(get_string(object, "dtype"));
+  request.sequence = pool.sequence;
   request.pool = engine::pool_params(pool);
-  const Result result = make_result(env, request.pool.output_elements(), pool.type);
+  const Result result = make_result(env, request.pool.output_elements(), pool.options.type);
   request.destination = result.data;
 
   const auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(result.array));

@@ -14,8 +14,6 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
-constexpr int64_t kChannels = 3;  // split makes three channels from every uint8 image
-
 std::vector<int64_t> with_batch(int64_t rows, const std::vector<int64_t>& dims) {
   std::vector<int64_t> all{rows};
   all.insert(all.end(), dims.begin(), dims.end());
@@ -37,7 +35,7 @@ void split_run(const TileRun& run, float* tiles, int64_t tile_pixels) {
 
 }  // namespace
 
-int64_t BatchClass::tile_pixels() const { return checked_product("a tile", kChannels, configuration.tile.height, configuration.tile.width); }
+int64_t BatchClass::tile_pixels() const { return checked_product("a tile", kImageChannels, configuration.tile.height, configuration.tile.width); }
 
 int64_t BatchClass::tile_features() const {
   int64_t elements = 1;
@@ -45,7 +43,7 @@ int64_t BatchClass::tile_features() const {
   return elements;
 }
 
-std::vector<int64_t> BatchClass::input_dims(int64_t rows) const { return {rows, kChannels, configuration.tile.height, configuration.tile.width}; }
+std::vector<int64_t> BatchClass::input_dims(int64_t rows) const { return {rows, kImageChannels, configuration.tile.height, configuration.tile.width}; }
 std::vector<int64_t> BatchClass::features_dims(int64_t rows) const { return with_batch(rows, output_dims); }
 
 FeatureSlab run_batch(runtime::Session& session, const BatchClass& batch_class, const std::vector<TileRun>& runs, BufferPool& buffers,

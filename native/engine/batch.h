@@ -19,6 +19,8 @@ struct ModelConfiguration {
   int64_t fixed_batch = 0;  // that the model demands; 0: any
 };
 
+constexpr int64_t kImageChannels = 3;  // split makes them from every uint8 image
+
 // How the tiles of one configuration are batched.
 struct Batching {
   bool invariant = false;  // a tile's features were the same, bit by bit, alone and in every batch that was tried

@@ -19,7 +19,8 @@ void Image::prepare(TableCache& tables) {
   targets_ = split::all_tiles(split_params_, /*joined=*/true);
   dropped_ = request.pool.dropped * request.pool.scales[0].channels;
   int64_t first = 0;
-  for (size_t s = 0; s < split.plan.scales.size(); s++) {
+  if (request.sequence) scales_.push_back({request.pool, {}, 0, tiles, 0});
+  for (size_t s = 0; !request.sequence && s < split.plan.scales.size(); s++) {
     const int64_t count = split.plan.scales[s].tile_count();
     scales_.push_back({request.pool.only(s), {}, first, count, 0});
     first += count;
@@ -27,7 +28,7 @@ void Image::prepare(TableCache& tables) {
   scales_left = scales_.size();
 }
 
-size_t Image::scale_of(int64_t tile) const { return static_cast<size_t>(target(tile).scale); }
+size_t Image::scale_of(int64_t tile) const { return request.sequence ? 0 : static_cast<size_t>(target(tile).scale); }
 
 bool Image::store(int64_t tile, const FeatureSlab& slab, int64_t element) {
   ScaleState& scale = scales_[scale_of(tile)];
