@@ -87,11 +87,11 @@ std::shared_ptr<Client> load_vit(const EngineOptions& options = {}, const std::s
   return load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/test/models/vit_emoji_96.onnx", {}, identity}, options);
 }
 
-ModelConfiguration configuration(int64_t fixed_batch = 0) { return {0, 0, {kTile, kTile}, fixed_batch}; }
+ModelConfiguration configuration(int64_t fixed_batch = 0) { return {0, {0}, {kTile, kTile}, fixed_batch}; }
 
 std::shared_ptr<Client> vit(const EngineOptions& options = {}, int64_t fixed_batch = 0) {
   auto client = load_vit(options);
-  REQUIRE(client->engine().configure(configuration(fixed_batch), {145, 128}, nullptr) == 0);
+  REQUIRE(client->engine().configure(configuration(fixed_batch), {{145, 128}}, nullptr) == 0);
   return client;
 }
 
@@ -245,8 +245,8 @@ TEST_CASE("disposal ends what runs with kDisposed, once, and refuses what comes 
   const Outcome late = submit(client, 150, {1}, 1).outcome.get();
   REQUIRE(late.error);
   CHECK(late.error->code() == ErrorCode::kDisposed);
-  CHECK_THROWS_AS(client->engine().probe(configuration(), {0}, nullptr), Error);
-  CHECK_THROWS_AS(client->engine().configure(configuration(), {145, 128}, nullptr), Error);
+  CHECK_THROWS_AS(client->engine().probe(configuration(), nullptr), Error);
+  CHECK_THROWS_AS(client->engine().configure(configuration(), {{145, 128}}, nullptr), Error);
   client->engine().shrink();
   dispose(client);
 }
@@ -271,7 +271,7 @@ TEST_CASE("clients of one model share it, and one's end is not the other's") {
   CHECK(&first->engine() != &other_options->engine());
   CHECK(&first->engine().session() == &other_options->engine().session());
   CHECK(&first->engine().session() != &other_model->engine().session());
-  for (const auto& client : {first, second, other_options}) CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  for (const auto& client : {first, second, other_options}) CHECK(client->engine().configure(configuration(), {{145, 128}}, nullptr) == 0);
 
   Submitted ended = submit(first, 150, {1, 2, 4}, 1);
   Submitted kept = submit(second, 150, {1, 2}, 2);
@@ -285,7 +285,7 @@ TEST_CASE("clients of one model share it, and one's end is not the other's") {
   dispose(other_model);
 
   const auto again = load_vit({}, "vit");
-  CHECK(again->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  CHECK(again->engine().configure(configuration(), {{145, 128}}, nullptr) == 0);
   CHECK_FALSE(submit(again, 150, {1}, 3).outcome.get().error);
   // Forgotten, not disposed: the model goes with its last client.
 }
@@ -293,8 +293,8 @@ TEST_CASE("clients of one model share it, and one's end is not the other's") {
 TEST_CASE("tiles of several classes share the workers, not the batches") {
   if (!runtime_or_skip()) return;
   const auto client = vit();
-  CHECK(client->engine().configure({0, 0, {kTile, kTile}, 3}, {145, 128}, nullptr) == 1);  // the same model in batches of 3
-  CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  CHECK(client->engine().configure(configuration(3), {{145, 128}}, nullptr) == 1);  // the same model in batches of 3
+  CHECK(client->engine().configure(configuration(), {{145, 128}}, nullptr) == 0);
   const Outcome expected = submit(client, 150, {1, 2}, 1).outcome.get();
   std::vector<std::promise<std::vector<float>>> promises(6);
   std::vector<uint8_t> pixels = picture(150, 1);
@@ -314,9 +314,9 @@ TEST_CASE("tiles of several classes share the workers, not the batches") {
 TEST_CASE("a model that answers otherwise than configured is an error of that image only") {
   if (!runtime_or_skip()) return;
   const auto client = load_vit();
-  CHECK(client->engine().configure({0, 2, {kTile, kTile}, 0}, {64}, nullptr) == 0);  // image_logits [n, 64]: other features than the request's
-  CHECK(client->engine().configure(configuration(), {128, 145}, nullptr) == 1);      // as many numbers in another shape
-  CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 2);
+  CHECK(client->engine().configure({0, {2}, {kTile, kTile}}, {{64}}, nullptr) == 0);  // image_logits [n, 64]: other features than the request's
+  CHECK(client->engine().configure(configuration(), {{128, 145}}, nullptr) == 1);     // as many numbers in another shape
+  CHECK(client->engine().configure(configuration(), {{145, 128}}, nullptr) == 2);
   for (size_t batch_class = 0; batch_class < 4; batch_class++) {
     ImageRequest request = request_for(150, {1, 2}, batch_class);
     const std::vector<uint8_t> pixels = picture(150, 1);
@@ -339,7 +339,7 @@ TEST_CASE("batches that no buffer can hold are refused, and limits beyond any im
   const auto client = load_vit();
   for (int round = 0; round < 2; round++) {
     try {
-      client->engine().configure(configuration(int64_t{1} << 60), {145, 128}, nullptr);
+      client->engine().configure(configuration(int64_t{1} << 60), {{145, 128}}, nullptr);
       FAIL("expected a refusal");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::kPlanTooLarge);
@@ -392,7 +392,7 @@ TEST_CASE("images, cancellations, probes and a disposal at random from several t
     if (round == 4) options.max_delay_ms = 5;
     const auto load = [&] {
       auto client = load_vit(options, "stress");
-      REQUIRE(client->engine().configure(configuration(round % 2 ? 2 : 0), {145, 128}, nullptr) == 0);
+      REQUIRE(client->engine().configure(configuration(round % 2 ? 2 : 0), {{145, 128}}, nullptr) == 0);
       return client;
     };
     const auto client = load();
@@ -408,7 +408,7 @@ TEST_CASE("images, cancellations, probes and a disposal at random from several t
           if (dice() % 2) client->cancel(images[dice() % images.size()].image);
           if (dice() % 4 == 0) {
             try {
-              wrong += client->engine().probe(configuration(), {0}, nullptr).size() != 1;
+              wrong += client->engine().probe(configuration(), nullptr).size() != 1;
             } catch (const Error& error) {
               wrong += error.code() != ErrorCode::kDisposed;
             }

@@ -132,7 +132,7 @@ class Guarded {
 
 std::vector<float> run(Session& session, size_t output, const std::vector<float>& data, const Dims& dims, const Dims& out_dims, RunControl* control = nullptr) {
   Guarded out(product(out_dims));
-  session.run(0, data.data(), dims, output, out.data(), out_dims, control);
+  session.run(0, data.data(), dims, {{output, out.data(), out_dims}}, control);
   CHECK(out.intact());
   return out.values();
 }
@@ -445,7 +445,7 @@ TEST_CASE("runtime: concurrent runs of one session do not disturb each other") {
       for (int k = 0; k < 5; k++) {
         RunControl control;
         Guarded out(product(out_dims));
-        session->run(0, inputs[i].data(), dims, 0, out.data(), out_dims, &control);
+        session->run(0, inputs[i].data(), dims, {{0, out.data(), out_dims}}, &control);
         if (out.intact() && out.values() == expected[i]) right++;
       }
     });
@@ -460,7 +460,7 @@ TEST_CASE("runtime: an output of another shape than expected is an error that na
   const auto check = [](Session& session, size_t output, const Dims& dims, const Dims& out_dims, const std::string& real) {
     const std::vector<float> data(static_cast<size_t>(product(dims)), 1.0F);
     Guarded out(product(out_dims));
-    const Failure failure = failure_of([&] { session.run(0, data.data(), dims, output, out.data(), out_dims, nullptr); });
+    const Failure failure = failure_of([&] { session.run(0, data.data(), dims, {{output, out.data(), out_dims}}, nullptr); });
     CAPTURE(failure.message);
     CHECK(failure.code == "ERR_MODEL_SHAPE");
     CHECK(contains(failure.message, real));
@@ -493,7 +493,7 @@ TEST_CASE("runtime: an output shape that a model declares wrongly does not stop 
   CHECK(run(*fixed, 0, {1, 2, 3}, {1, 3}, {1, 3}) == std::vector<float>{2, 4, 6});
   const std::vector<float> three(3, 1.0F);
   std::vector<float> out(8);
-  const Failure failure = failure_of([&] { sides->run(0, three.data(), {1, 3}, 0, out.data(), {1, 8}, nullptr); });
+  const Failure failure = failure_of([&] { sides->run(0, three.data(), {1, 3}, {{0, out.data(), {1, 8}}}, nullptr); });
   CHECK(failure.message == "Expected [1, 8] for the model's output 'y' but received [1, 3]");
   CHECK(failure.code == "ERR_MODEL_SHAPE");
 }
@@ -505,7 +505,7 @@ TEST_CASE("runtime: an input of another shape, and bad indices, are refused befo
   const std::vector<float> data(16, 1.0F);
   std::vector<float> out(16);
   const auto code = [&](size_t input, const Dims& dims, size_t output) {
-    return failure_of([&] { session->run(input, data.data(), dims, output, out.data(), {1, 3}, nullptr); });
+    return failure_of([&] { session->run(input, data.data(), dims, {{output, out.data(), {1, 3}}}, nullptr); });
   };
   CHECK(code(0, {1, 4}, 0).code == "ERR_MODEL_SHAPE");
   CHECK(contains(code(0, {1, 4}, 0).message, "Expected [batch, 3] for the model's input 'x' but received [1, 4]"));
@@ -568,7 +568,7 @@ TEST_CASE("runtime: a model that fails while it runs gives the runtime's reason,
   const std::vector<float> data(4, 1.0F);
   std::vector<float> out(4);
   Failure failure;
-  CHECK(printed_by([&] { failure = failure_of([&] { session->run(0, data.data(), {3}, 0, out.data(), {1, 2}, nullptr); }); }) == "");
+  CHECK(printed_by([&] { failure = failure_of([&] { session->run(0, data.data(), {3}, {{0, out.data(), {1, 2}}}, nullptr); }); }) == "");
   CAPTURE(failure.message);
   CHECK(failure.code == "ERR_MODEL_RUN");
   CHECK(contains(failure.message, "Reshape"));
@@ -615,7 +615,7 @@ TEST_CASE("runtime: a run can be cancelled before it starts and while it lasts, 
   std::thread thread([&] {
     std::vector<float> out(static_cast<size_t>(product(out_dims)));
     started = true;
-    failure = failure_of([&] { session->run(0, data.data(), dims, 1, out.data(), out_dims, &control); });
+    failure = failure_of([&] { session->run(0, data.data(), dims, {{1, out.data(), out_dims}}, &control); });
     ended = Clock::now();
   });
   while (!started) std::this_thread::yield();
