@@ -93,6 +93,17 @@ std::vector<double> to_numbers(const Napi::Array& array, const char* name) {
   return numbers;
 }
 
+std::vector<std::vector<int64_t>> to_lists_of_integers(const Napi::Array& array, const char* name) {
+  std::vector<std::vector<int64_t>> lists;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::Value value = array.Get(i);
+    if (!value.IsArray()) refuse_type(array, "arrays", name);
+    lists.emplace_back();
+    for (const double number : to_numbers(value.As<Napi::Array>(), name)) lists.back().push_back(to_integer(array.Env(), number, name));
+  }
+  return lists;
+}
+
 Size to_size(const Napi::Object& object) { return {get_integer(object, "height"), get_integer(object, "width")}; }
 
 namespace {
@@ -179,6 +190,15 @@ pool::Layout to_layout(const std::string& name) {
   if (name == "bnc") return pool::Layout::kTokens;
   if (name == "bchw") return pool::Layout::kFeatureMap;
   throw Error(ErrorCode::kInvalidArgument, "Expected 'bnc' or 'bchw' for a layout but received '" + name + "'");
+}
+
+std::vector<pool::ScaleFeatures> to_tile_features(const Napi::Object& object) {
+  const Napi::Array grids = get_array(object, "grids");
+  const std::vector<double> channels = to_numbers(get_array(object, "channels"), "channels");
+  if (grids.Length() != channels.size()) refuse(object.Env(), "Expected as many channels as grids for tile features but received another number");
+  std::vector<pool::ScaleFeatures> features;
+  for (uint32_t i = 0; i < grids.Length(); i++) features.push_back({to_size(element(grids, i, "grids")), to_integer(object.Env(), channels[i], "channels")});
+  return features;
 }
 
 Napi::Object from_size(Napi::Env env, const Size& size) {

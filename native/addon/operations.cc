@@ -77,16 +77,8 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
   request.plan = to_plan(get_object(object, "plan"));
   request.batch = get_integer(object, "batch");
   request.options = to_pool_options(object);
-  const Napi::Array grids = get_array(object, "grids");
-  const Napi::Array channels = get_array(object, "channels");
+  request.features = to_tile_features(object);
   const Napi::Array features = get_array(object, "features");
-  for (uint32_t i = 0; i < grids.Length() && i < channels.Length(); i++) {
-    const Napi::Value grid = grids.Get(i);
-    const Napi::Value count = channels.Get(i);
-    if (!grid.IsObject() || !count.IsNumber())
-      throw Error(ErrorCode::kInvalidArgument, "Expected a grid and a number of channels for every scale but received another type");
-    request.features.push_back({to_size(grid.As<Napi::Object>()), count.As<Napi::Number>().Int64Value()});
-  }
   request.sequence = get_boolean(object, "sequence");
   request.joined = request.sequence || (features.Length() == 1 && request.plan.scales.size() > 1);
   const auto params = std::make_shared<const pool::Params>(engine::pool_params(request));

@@ -50,7 +50,7 @@ void split_all(const SplitRequest& request, const void* pixels, const std::vecto
 }
 
 pool::Params pool_params(const PoolRequest& request) {
-  if (request.sequence) return pool::make_sequence_params(request.plan, request.features.front(), request.options);
+  if (request.sequence) return pool::make_sequence_params(request.plan, request.features, request.options);
   return pool::make_params(request.plan, request.batch, request.features, request.joined, request.options);
 }
 

@@ -137,21 +137,15 @@ Params make_params(const Plan& plan, int64_t batch, const std::vector<ScaleFeatu
   return params;
 }
 
-Params make_sequence_params(const Plan& plan, const ScaleFeatures& feature, const Options& options) {
-  check_features(feature);
-  Params params = start(plan.tile_count(), options);
-  ScaleParams tile;
-  tile.rows = 1;
-  tile.columns = 1;
-  tile.grid = feature.grid;
-  tile.channels = feature.channels;
-  tile.merged = feature.grid;
-  params.channels = feature.channels;
-  params.grid = feature.grid;
-  params.scales.push_back(std::move(tile));
-  add_tiles(params, feature, params.batch, 0, 0);
-  check_output(params);
-  return params;
+Params make_sequence_params(const Plan& plan, const std::vector<ScaleFeatures>& features, const Options& options) {
+  Scale tile;
+  tile.rows = tile.columns = 1;
+  tile.height = tile.tile_height = plan.scales.front().tile_height;
+  tile.width = tile.tile_width = plan.scales.front().tile_width;
+  Plan single;
+  single.image = plan.image;
+  single.scales.push_back(std::move(tile));
+  return make_params(single, plan.tile_count(), features, true, options);
 }
 
 }  // namespace manyscale::pool

@@ -89,8 +89,9 @@ struct Options {
 // per entry (or, `joined`, one buffer for all in order); a caller with its own arrangement overwrites them. Error kInvalidArgument or kPlanTooLarge.
 Params make_params(const Plan& plan, int64_t batch, const std::vector<ScaleFeatures>& features, bool joined, const Options& options);
 
-// Tiles one after another instead of merged: [tiles, prefix + cells, channels] (or [tiles, channels, height, width]) in the plan's order.
-// `feature`: the same for every scale. params.scales has one entry, whose tiles are all tiles. Errors as make_params.
-Params make_sequence_params(const Plan& plan, const ScaleFeatures& feature, const Options& options);
+// Of one image: tiles one after another in the plan's order instead of merged, [tiles, prefix + cells, channels] or [tiles, channels, height,
+// width]. `features` has one entry per output, the same for every scale. They are the parameters of a batch of as many images of one tile. Errors
+// as make_params.
+Params make_sequence_params(const Plan& plan, const std::vector<ScaleFeatures>& features, const Options& options);
 
 }  // namespace manyscale::pool
