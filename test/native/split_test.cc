@@ -83,10 +83,44 @@ struct Case {
   std::string text;
 };
 
-Plan plan_of(Size image, const std::vector<Scale>& scales) { return {image, scales, 0}; }
+Plan plan_of(Size image, const std::vector<Scale>& scales) {
+  Plan plan;
+  plan.image = image;
+  plan.scales = scales;
+  return plan;
+}
 
 Scale scale_of(int64_t rows, int64_t columns, int64_t tile_height, int64_t tile_width) {
-  return {rows * tile_height, columns * tile_width, rows, columns, tile_height, tile_width};
+  Scale scale;
+  scale.height = rows * tile_height;
+  scale.width = columns * tile_width;
+  scale.rows = rows;
+  scale.columns = columns;
+  scale.tile_height = tile_height;
+  scale.tile_width = tile_width;
+  return scale;
+}
+
+// Now and then tiles that overlap, content that leaves room for padding, and content that reaches beyond the scale.
+void vary(Scale& scale, std::mt19937& random) {
+  const auto between = [&](int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
+  const auto starts = [&](int64_t count, int64_t tile) {
+    std::vector<int64_t> result{0};
+    while (static_cast<int64_t>(result.size()) < count) result.push_back(result.back() + between(1, tile));
+    return result;
+  };
+  if (random() % 3 == 0) {
+    scale.tops = starts(scale.rows, scale.tile_height);
+    scale.lefts = starts(scale.columns, scale.tile_width);
+    scale.height = scale.tops.back() + scale.tile_height;
+    scale.width = scale.lefts.back() + scale.tile_width;
+  }
+  if (random() % 3 == 0) {
+    const Size size{between(1, 2 * scale.height), between(1, 2 * scale.width)};
+    scale.content = Rectangle{between(1 - size.height, scale.height - 1), between(1 - size.width, scale.width - 1), size.height, size.width};
+    scale.padding = random() % 2 ? Padding::kZero : Padding::kBackground;
+  }
+  check_scale(scale);
 }
 
 // Runs the case on both paths with some of its tiles, in random order, in one buffer with gaps; compares what is there.
@@ -137,7 +171,8 @@ std::string describe(const Case& c) {
                      std::to_string(c.source.width) + " stride " + std::to_string(c.source.row_stride);
   if (c.crop) text += " crop " + to_string(Size{c.crop->height, c.crop->width}) + " at " + std::to_string(c.crop->top) + ", " + std::to_string(c.crop->left);
   for (const Scale& scale : c.plan.scales)
-    text += "; " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile());
+    text += "; " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile()) +
+            (scale.overlaps() ? " overlapping" : "") + (scale.content ? " with content" : "");
   return text;
 }
 
@@ -234,6 +269,7 @@ TEST_CASE("split: kernels equal the reference at odd shapes") {
         c.preprocess = some_preprocess(mode, type == PixelType::kUint8 ? 3 : c.source.channels, random);
         std::vector<Scale> scales;
         for (int64_t n = between(1, 3); n > 0; n--) scales.push_back(scale_of(between(1, 3), between(1, 3), between(1, 50), between(1, 50)));
+        for (Scale& scale : scales) vary(scale, random);
         // Sizes that stay, on one axis or both, are copies.
         if (random() % 4 == 0)
           scales.push_back(scale_of(1, 1, c.crop ? c.crop->height : c.source.height, random() % 2 ? between(1, 50) : c.crop ? c.crop->width : c.source.width));
