@@ -4,12 +4,12 @@ import { ManyscaleError } from './errors.js';
 import type { NativeSize } from './native/addon.js';
 import {
   checkExtractOptions,
+  checkOutputNames,
   checkPreprocess,
   IMAGE_CHANNELS,
   integer,
   type Preprocess,
   sideLengths,
-  text,
 } from './options.js';
 import { parseSides } from './sides.js';
 
@@ -34,12 +34,13 @@ export function readMetadata(metadata: Readonly<Record<string, string>>): Carrie
     const value = Object.hasOwn(metadata, PREFIX + key) ? metadata[PREFIX + key]?.trim() : undefined;
     return value === undefined ? undefined : fromMetadata(key, () => check(value, `${PLACE}.${key}`));
   };
+  const trimmed = (value: string) => value.split(',').map((name) => name.trim());
   const numbers = (value: string) => value.split(',').map(number);
   const carried = {
     tileSize: read('tileSize', (value, what) => sideLengths(parseSides(value) ?? value, what)),
     patchSize: read('patchSize', (value, what) => integer(count(value), 1, what)),
     numPrefixTokens: read('numPrefixTokens', (value, what) => integer(count(value), 0, what)),
-    outputs: read('output', (value, what) => value.split(',').map((name) => text(name.trim(), what))),
+    outputs: read('output', (value, what) => checkOutputNames(trimmed(value), what)),
     fit: read('fit', (fit) => checkExtractOptions({ fit }).fit),
   };
   const preprocess = {
