@@ -132,15 +132,16 @@ Napi::Value extract(const SessionPointer& session, const Napi::CallbackInfo& inf
   request.pixels = image.data;
   engine::PoolRequest pool;
   pool.plan = request.split.plan;
-  pool.input = to_layout(get_string(object, "layout"));
-  pool.output = to_layout(get_string(object, "outputLayout"));
-  pool.prefix = get_integer(object, "numPrefixTokens");
+  pool.options = to_pool_options(object);
+  pool.sequence = get_boolean(object, "sequence");
   const std::vector<pool::ScaleFeatures> outputs = to_tile_features(object);
-  for (size_t s = 0; s < pool.plan.scales.size(); s++) pool.features.insert(pool.features.end(), outputs.begin(), outputs.end());
+  const size_t repeats = pool.sequence ? 1 : pool.plan.scales.size();
+  for (size_t s = 0; s < repeats; s++) pool.features.insert(pool.features.end(), outputs.begin(), outputs.end());
   pool.joined = true;
-  pool.type = to_output_type(get_string(object, "dtype"));
+  pool.options.type = to_output_type(get_string(object, "dtype"));
+  request.sequence = pool.sequence;
   request.pool = engine::pool_params(pool);
-  const Result result = make_result(env, request.pool.output_elements(), pool.type);
+  const Result result = make_result(env, request.pool.output_elements(), pool.options.type);
   request.destination = result.data;
 
   const auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(result.array));

@@ -17,8 +17,6 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
-constexpr int64_t kChannels = 3;  // split makes three channels from every uint8 image
-
 std::vector<int64_t> with_batch(int64_t rows, const std::vector<int64_t>& dims) {
   std::vector<int64_t> all{rows};
   all.insert(all.end(), dims.begin(), dims.end());
@@ -71,7 +69,7 @@ void make_tiles(const BatchInput& input, const std::vector<TileRun>& runs, int64
       float* const planes = host_pointer<float>(plain.buffer());
       for (int64_t i = 0; i < run.count; i++) {
         split_tiles(image, run.first + i, 1, planes, elements);
-        split::convert_tile(input.format, planes, kChannels, elements / kChannels, tiles + (row + i) * tile_bytes);
+        split::convert_tile(input.format, planes, kImageChannels, elements / kImageChannels, tiles + (row + i) * tile_bytes);
       }
     }
     row += run.count;
@@ -84,12 +82,12 @@ void make_tiles(const BatchInput& input, const std::vector<TileRun>& runs, int64
 BatchInput::BatchInput(const runtime::Session& session, const ModelConfiguration& configuration)
     : tile(configuration.tile), format{tile_type(value_at(session.inputs(), configuration.input, "a model's input")), configuration.layout} {}
 
-int64_t BatchInput::tile_elements() const { return checked_product("a tile", kChannels, tile.height, tile.width); }
+int64_t BatchInput::tile_elements() const { return checked_product("a tile", kImageChannels, tile.height, tile.width); }
 int64_t BatchInput::bytes(int64_t rows) const { return checked_product("a tile batch's bytes", rows, tile_elements(), split::element_bytes(format.type)); }
 
 std::vector<int64_t> BatchInput::dims(int64_t rows) const {
-  if (format.layout == split::TileLayout::kNhwc) return {rows, tile.height, tile.width, kChannels};
-  return {rows, kChannels, tile.height, tile.width};
+  if (format.layout == split::TileLayout::kNhwc) return {rows, tile.height, tile.width, kImageChannels};
+  return {rows, kImageChannels, tile.height, tile.width};
 }
 
 int64_t BatchOutput::elements() const {

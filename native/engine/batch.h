@@ -46,6 +46,8 @@ struct BatchOutput {
   int64_t elements() const;
 };
 
+constexpr int64_t kImageChannels = 3;  // split makes them from every uint8 image
+
 // How the tiles of one configuration are batched.
 struct Batching {
   bool invariant = false;  // a tile's features were the same, bit by bit, alone and in every batch that was tried

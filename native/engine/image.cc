@@ -16,10 +16,11 @@ void Image::prepare(TableCache& tables) {
   const SplitRequest& split = request.split;
   split_params_ = split::make_params(split.source, split.plan, split.crop, split.preprocess, tables.get(split.plan, split.crop, split.preprocess.resize));
   targets_ = split::all_tiles(split_params_, /*joined=*/true);
-  const size_t outputs = request.pool.scales.size() / split.plan.scales.size();
+  const size_t groups = request.sequence ? 1 : split.plan.scales.size();  // of tiles that are pooled at once
+  const size_t outputs = request.pool.scales.size() / groups;
   int64_t first = 0;
-  for (size_t s = 0; s < split.plan.scales.size(); s++) {
-    const int64_t count = split.plan.scales[s].tile_count();
+  for (size_t s = 0; s < groups; s++) {
+    const int64_t count = request.sequence ? tiles : split.plan.scales[s].tile_count();
     scales_.push_back({{}, {}, first, count, 0});
     for (size_t i = 0; i < outputs; i++) scales_.back().parts.push_back(request.pool.only(s * outputs + i));
     first += count;
@@ -27,7 +28,7 @@ void Image::prepare(TableCache& tables) {
   scales_left = scales_.size();
 }
 
-size_t Image::scale_of(int64_t tile) const { return static_cast<size_t>(target(tile).scale); }
+size_t Image::scale_of(int64_t tile) const { return request.sequence ? 0 : static_cast<size_t>(target(tile).scale); }
 
 bool Image::store(int64_t tile, const FeatureSlab& slab, int64_t row, int64_t rows) {
   ScaleState& scale = scales_[scale_of(tile)];

@@ -32,7 +32,8 @@ struct ImageRequest {
   size_t batch_class = 0;  // as Engine::configure() gave it
   SplitRequest split;
   const void* pixels = nullptr;  // alive until done
-  pool::Params pool;             // of joined features: an entry per scale and output of the class, those of one scale together
+  pool::Params pool;      // of joined features: an entry per scale and output of the class, those of one scale together
+  bool sequence = false;  // pool is of all tiles one after another
   void* destination = nullptr;   // pool.output_bytes(), alive until done
   // Called once, on any thread, after which nothing of the request is touched.
   std::function<void(const std::optional<Error>&, const Timings&)> done;
@@ -56,7 +57,7 @@ class Image : public QueuedImage, public std::enable_shared_from_this<Image> {
   void pool(size_t scale);
   void release_features() noexcept { scales_.clear(); }
 
-  size_t scale_of(int64_t tile) const;
+  size_t scale_of(int64_t tile) const;  // that is pooled at once: of a sequence all tiles are
   const split::Params& split_params() const { return split_params_; }
   const split::TileTarget& target(int64_t tile) const { return targets_[static_cast<size_t>(tile)]; }
 
