@@ -14,7 +14,6 @@ import { candidateOutputs, chooseInput, chooseOutput } from './model.js';
 import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
-import { notesOf } from './notes.js';
 import {
   checkExtractManyOptions,
   checkExtractOptions,
