@@ -219,6 +219,18 @@ export function pooledModel(): Uint8Array {
   return finish(base, { nodes: pooled, outputs: [{ name: 'pooled', dims: [base.batch, base.channels] }] });
 }
 
+/** Leaves its tile size open but adds a position to each of 4 x 4 tokens, as most transformers do: it runs on those sizes alone. */
+export function positionedModel(): Uint8Array {
+  const base = embedding({ tile: ['height', 'width'] });
+  const tokens = tokenNodes(0, base.channels, 'embedded_tokens');
+  const positions = randomFloats(16 * base.channels, makeRandom(10));
+  return finish(base, {
+    nodes: [...tokens.nodes, { op: 'Add', inputs: ['embedded_tokens', 'positions'], outputs: ['tokens'] }],
+    initializers: [...tokens.initializers, { name: 'positions', dims: [1, 16, base.channels], data: positions }],
+    outputs: [{ name: 'tokens', dims: [base.batch, 'tokens_per_tile', base.channels] }],
+  });
+}
+
 /** A vector first, then tokens, then the feature map of the same cells. */
 export function severalOutputsModel(): Uint8Array {
   const base = embedding({});

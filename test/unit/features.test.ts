@@ -1,6 +1,7 @@
 // Features.vector, and how a model's shapes are read where no native code is needed.
 import { describe, expect, test } from 'vitest';
 import { Features, type FeaturesInit } from '../../src/features.js';
+import { readMetadata } from '../../src/metadata.js';
 import { chooseInput, choosePreprocess } from '../../src/model.js';
 import type { NativeValueInfo } from '../../src/native/addon.js';
 import { candidateOutputs } from '../../src/outputs.js';
@@ -206,7 +207,7 @@ describe("a model's preprocessing", () => {
   };
 
   test('options over metadata over defaults', () => {
-    const { preprocess, sources } = choosePreprocess({ rescale: 2 }, metadata);
+    const { preprocess, sources } = choosePreprocess({ rescale: 2 }, readMetadata(metadata).preprocess, {});
     expect(preprocess).toEqual({
       mean: [0.485, 0.456, 0.406],
       std: [0.5, 0.5, 0.5],
@@ -224,7 +225,7 @@ describe("a model's preprocessing", () => {
   });
 
   test('all defaults', () => {
-    expect(choosePreprocess({}, {}).preprocess).toEqual({
+    expect(choosePreprocess({}, {}, {}).preprocess).toEqual({
       mean: [0, 0, 0],
       std: [1, 1, 1],
       rescale: 1 / 255,
@@ -238,10 +239,6 @@ describe("a model's preprocessing", () => {
     [{ 'manyscale.rescale': 'many' }],
     [{ 'manyscale.resize': 'best' }],
   ])('refuses %o', async (bad) => {
-    await expectCode(
-      () => choosePreprocess({}, bad),
-      'ERR_MODEL_LOAD',
-      /metadata manyscale\..*correct the model's metadata/,
-    );
+    await expectCode(() => readMetadata(bad), 'ERR_MODEL_LOAD', /metadata manyscale\..*correct the model's metadata/);
   });
 });

@@ -127,7 +127,6 @@ describe("the Extractor's options", () => {
   test('defaults', () => {
     expect(checkExtractorOptions(undefined)).toEqual({
       scale: { scales: [1, 2] },
-      fit: 'stretch',
       preprocess: {},
       device: 'auto',
       strict: false,
@@ -178,6 +177,8 @@ describe("the Extractor's options", () => {
     [{ signal: {} }, /an AbortSignal for signal/],
     [{ runtimeLibrary: 7 }, /a string, not empty and without NUL, for runtimeLibrary/],
     [{ colorProfile: 'srgb' }, /for colorProfile/],
+    [{ configuration: true }, /the path of a folder, or false, for configuration/],
+    [{ configuration: '' }, /a string, not empty and without NUL, for configuration/],
     [{ maxDelay: -1 }, /a number from 0 to 2147483647 \(milliseconds\) for maxDelay but received -1/],
     [{ maxDelay: 1e300 }, /a number from 0 to 2147483647/],
     [{ maxDelay: Number.POSITIVE_INFINITY }, /a finite number for maxDelay/],
