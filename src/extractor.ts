@@ -10,11 +10,10 @@ import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
 import { fromMetadata, readMetadata } from './metadata.js';
-import { candidateOutputs, chooseInput, chooseOutput } from './model.js';
+import { chooseInput } from './model.js';
 import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
-import { notesOf } from './notes.js';
 import {
   checkExtractManyOptions,
   checkExtractOptions,
@@ -27,6 +26,7 @@ import {
   mergeScaleOptions,
   size,
 } from './options.js';
+import { candidateOutputs, chooseOutputs } from './outputs.js';
 import { type LoadedModel, Pipeline } from './pipeline.js';
 import { type Plan, type Size, sealPlan } from './plan.js';
 import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './reading.js';
@@ -39,7 +39,7 @@ export interface ExtractorPlan extends Plan {
   readonly outputShape: Layout;
   /** Of the features, in cells. */
   readonly grid: Size;
-  /** Of each scale after merging its tiles, in cells. */
+  /** Of each scale after merging its tiles, in cells; of several outputs, the first one's. */
   readonly grids: readonly Size[];
   /** Each scale's channels of the features: from the first to before the second. */
   readonly channels: readonly (readonly [from: number, to: number])[];
@@ -89,35 +89,37 @@ export class Extractor implements AsyncDisposable {
     try {
       const carried = readMetadata(session.metadata);
       const configuration = readConfiguration(files, { ...carried.preprocess, ...checked.preprocess });
-      const reading = chooseReading(checked, carried, configuration);
+      const reading = chooseReading(checked, carried, configuration, session.inputs[0]?.type);
       const input = chooseInput(session.inputs, checked.tileSize, reading.tileSize);
       refuseContradiction(carried, input);
+      const choose = () => candidateOutputs(session.outputs, reading.outputs?.value);
+      const candidates = reading.outputs?.source === 'metadata' ? fromMetadata('output', choose) : choose();
       const request: NativeModelConfiguration = {
         input: input.index,
-        output: 0,
+        outputs: candidates,
         tile: input.tile,
         fixedBatch: input.fixedBatch,
+        layout: input.layout,
       };
-      const choose = () => candidateOutputs(session.outputs, reading.outputs?.value[0]);
-      const candidates = reading.outputs?.source === 'metadata' ? fromMetadata('output', choose) : choose();
-      const probes = await probeSession(session, request, candidates, signal).catch((error: unknown) => {
+      const probes = await probeSession(session, request, signal).catch((error: unknown) => {
         throw explainFailure(error, input, reading);
       });
       const probed = probes.map(({ dims }) => dims);
       const { scale, dtype } = checked;
       const patches = choosePatches(reading.patchSize, input.tile, (patchSize) =>
-        chooseOutput(session.outputs, candidates, probed, input, {
+        chooseOutputs(session.outputs, candidates, probed, input, {
           named: reading.outputs !== undefined,
           ...(reading.numPrefixTokens && { numPrefixTokens: reading.numPrefixTokens.value }),
           ...(patchSize !== undefined && { patchSize }),
         }),
       );
-      const { output, patchSize } = patches;
+      const { outputs, patchSize } = patches;
       const filled = fillPreprocess(reading.preprocess, 'uint8', checked.background);
-      const facts: ModelFacts = { input, output, dtype, ...(patchSize && { patchSize: patchSize.value }) };
+      const facts: ModelFacts = { input, outputs, dtype, ...(patchSize && { patchSize: patchSize.value }) };
       geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
-      const dims = output.dims.slice(1);
-      const batching = await configureSession(session, { ...request, output: output.index }, dims, signal);
+      const dims = outputs.map((output) => output.dims.slice(1));
+      const used = { ...request, outputs: outputs.map(({ index }) => index) };
+      const batching = await configureSession(session, used, dims, signal);
       const info = describeModel({
         model: source.model,
         session,
@@ -192,14 +194,14 @@ export class Extractor implements AsyncDisposable {
     this.#checkUsable();
     const { options, facts } = this.#loaded;
     const image = size(imageSize, 'the image');
-    const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometryFor(
+    const { plan, shapes, numPrefixTokens, outputShape, grid, channels, dims } = geometryFor(
       facts,
       options.scale,
       image,
     );
     const grids = plan.scales.map(({ rows, columns }) => ({
-      height: rows * shape.grid.height,
-      width: columns * shape.grid.width,
+      height: rows * shapes[0].grid.height,
+      width: columns * shapes[0].grid.width,
     }));
     const crop = options.fit === 'crop' && { crop: centredCrop(image, facts.input.tile) };
     return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });

@@ -1,10 +1,11 @@
 // What an Extractor tells of itself.
 
 import { deepFreeze } from './freeze.js';
-import type { PreprocessSources, Source } from './model.js';
+import type { PreprocessSources, Source, TileLayout, TileType } from './model.js';
 import type { NativeBatching, NativeSession, NativeValueInfo } from './native/addon.js';
 import { notesOf, type ReadModel } from './notes.js';
 import { type Fit, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
+import type { ModelOutput } from './outputs.js';
 import type { Size } from './plan.js';
 import type { RuntimeLocation } from './runtime.js';
 
@@ -15,6 +16,16 @@ export interface ValueInfo {
   readonly type: string;
   /** A number, or the name of a dimension that is left open ('' when it has none). */
   readonly dims: readonly (number | string)[];
+}
+
+/** A model's output as it is read. */
+export interface OutputInfo {
+  readonly name: string;
+  readonly layout: Layout;
+  /** Of one tile, in cells. */
+  readonly grid: Size;
+  readonly channels: number;
+  readonly numPrefixTokens: number;
 }
 
 export interface ExtractorInfo {
@@ -43,22 +54,20 @@ export interface ExtractorInfo {
     readonly name: string;
     /** Pixels. */
     readonly tileSize: Size;
-    readonly layout: 'nchw';
+    /** [batch, 3, height, width] or [batch, height, width, 3]. */
+    readonly layout: TileLayout;
+    readonly type: TileType;
     readonly channels: number;
     /** Rows that the model demands in every call; 0: any. */
     readonly fixedBatch: number;
   };
-  /** The output in use. */
-  readonly output: {
-    readonly name: string;
-    readonly layout: Layout;
-    /** Of one tile, in cells. */
-    readonly grid: Size;
-    readonly channels: number;
-    readonly numPrefixTokens: number;
+  /** The output in use; of several, the first, whose grid the features have. */
+  readonly output: OutputInfo & {
     /** Pixels along a side of a token's patch, where something told it; else the grid was found from the tokens alone. */
     readonly patchSize?: number;
   };
+  /** All outputs in use: those whose features are joined, in order. */
+  readonly outputsInUse: readonly OutputInfo[];
   /** How images of another aspect ratio are fitted, unless extract() is told otherwise. */
   readonly fit: Fit;
   /**
@@ -115,7 +124,7 @@ export interface Description {
 /** Frozen, plain data. */
 export function describeModel({ model, session, batching, runtime, read }: Description): ExtractorInfo {
   const { input, reading } = read;
-  const { output, patchSize } = read.patches;
+  const { outputs, patchSize } = read.patches;
   const { files, processor, modelType } = read.configuration;
   const later = 'not available in this version of manyscale';
   return deepFreeze({
@@ -137,18 +146,13 @@ export function describeModel({ model, session, batching, runtime, read }: Descr
     input: {
       name: input.name,
       tileSize: { ...input.tile },
-      layout: 'nchw',
+      layout: input.layout,
+      type: input.type,
       channels: IMAGE_CHANNELS,
       fixedBatch: input.fixedBatch,
     },
-    output: {
-      name: output.name,
-      layout: output.layout,
-      grid: { ...output.grid },
-      channels: output.channels,
-      numPrefixTokens: output.numPrefixTokens,
-      ...(patchSize && { patchSize: patchSize.value }),
-    },
+    output: { ...outputInfo(outputs[0]), ...(patchSize && { patchSize: patchSize.value }) },
+    outputsInUse: outputs.map(outputInfo),
     fit: reading.fit.value,
     batchInvariant: batching.invariant,
     batching: { maxBatch: batching.size, fixed: batching.fixed, workers: batching.workers },
@@ -170,6 +174,10 @@ export function describeModel({ model, session, batching, runtime, read }: Descr
     },
     notes: notesOf(read),
   } satisfies ExtractorInfo);
+}
+
+function outputInfo({ name, layout, grid, channels, numPrefixTokens }: ModelOutput): OutputInfo {
+  return { name, layout, grid: { ...grid }, channels, numPrefixTokens };
 }
 
 /** The runtime's description as a user reads it. */

@@ -1,15 +1,17 @@
 // What a model says of itself in its ONNX metadata, under manyscale.*: checked like a caller's options.
 
 import { ManyscaleError } from './errors.js';
+import type { ExtractorInfo } from './info.js';
+import type { Source } from './model.js';
 import type { NativeSize } from './native/addon.js';
 import {
   checkExtractOptions,
+  checkOutputNames,
   checkPreprocess,
   IMAGE_CHANNELS,
   integer,
   type Preprocess,
   sideLengths,
-  text,
 } from './options.js';
 import { parseSides } from './sides.js';
 
@@ -34,12 +36,13 @@ export function readMetadata(metadata: Readonly<Record<string, string>>): Carrie
     const value = Object.hasOwn(metadata, PREFIX + key) ? metadata[PREFIX + key]?.trim() : undefined;
     return value === undefined ? undefined : fromMetadata(key, () => check(value, `${PLACE}.${key}`));
   };
+  const trimmed = (value: string) => value.split(',').map((name) => name.trim());
   const numbers = (value: string) => value.split(',').map(number);
   const carried = {
     tileSize: read('tileSize', (value, what) => sideLengths(parseSides(value) ?? value, what)),
     patchSize: read('patchSize', (value, what) => integer(count(value), 1, what)),
     numPrefixTokens: read('numPrefixTokens', (value, what) => integer(count(value), 0, what)),
-    outputs: read('output', (value, what) => value.split(',').map((name) => text(name.trim(), what))),
+    outputs: read('output', (value, what) => checkOutputNames(trimmed(value), what)),
     fit: read('fit', (fit) => checkExtractOptions({ fit }).fit),
   };
   const preprocess = {
@@ -53,6 +56,23 @@ export function readMetadata(metadata: Readonly<Record<string, string>>): Carrie
     ...withoutAbsent(carried),
     preprocess: fromMetadata('*', () => checkPreprocess(preprocess, IMAGE_CHANNELS, PLACE)),
   };
+}
+
+/** What an Extractor took from configuration files, as metadata: for a copy of the model that is to be read alike elsewhere. */
+export function metadataOf({ input, output, fit, preprocess, sources }: ExtractorInfo): Record<string, string> {
+  const { height, width } = input.tileSize;
+  const facts: Record<string, [Source, unknown]> = {
+    tileSize: [sources.tileSize, `${height}x${width}`],
+    patchSize: [sources.patchSize, output.patchSize],
+    fit: [sources.fit, fit],
+    mean: [sources.preprocess.mean, preprocess.mean],
+    std: [sources.preprocess.std, preprocess.std],
+    rescale: [sources.preprocess.rescale, preprocess.rescale],
+    resize: [sources.preprocess.resize, preprocess.resize],
+    channelOrder: [sources.preprocess.channelOrder, preprocess.channelOrder],
+  };
+  const found = Object.entries(facts).filter(([, [source]]) => source === 'configuration');
+  return Object.fromEntries(found.map(([key, [, value]]) => [`${PREFIX}${key}`, String(value)]));
 }
 
 /** Runs a check of what the metadata say of `key`: what would be the caller's error is the file's. */

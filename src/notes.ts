@@ -1,7 +1,7 @@
 // What should be known of how a model was read: what was guessed, and what contradicts what. Plain sentences.
 
 import type { Configuration } from './configuration/configuration.js';
-import type { ModelInput, ModelOutput } from './model.js';
+import { type ModelInput, RAW_PIXELS } from './model.js';
 import type { PatchReading, Reading } from './reading.js';
 import { showSides } from './sides.js';
 
@@ -10,8 +10,8 @@ export interface ReadModel {
   configuration: Configuration;
   reading: Reading;
   input: ModelInput;
-  /** The output in use. */
-  patches: PatchReading<ModelOutput>;
+  /** The outputs in use. */
+  patches: PatchReading;
   /** Outputs that may have features. */
   candidates: number;
 }
@@ -23,6 +23,7 @@ export function notesOf(read: ReadModel): string[] {
     ...tileNotes(read),
     ...patches.notes,
     ...outputNotes(read),
+    ...rawNotes(read),
     ...preprocessNotes(reading),
   ];
 }
@@ -38,9 +39,10 @@ function tileNotes({ configuration: { tileSize, tileFile }, input }: ReadModel):
   return [`${tileFile} asks for ${showSides(tileSize)} but ${who} ${showSides(input.tile)}: ${tiles}.`];
 }
 
-function outputNotes({ configuration, reading, patches: { output, patchSize }, candidates }: ReadModel): string[] {
+function outputNotes({ configuration, reading, patches, candidates }: ReadModel): string[] {
   const notes: string[] = [];
-  const { name, layout, dims, grid, numPrefixTokens } = output;
+  const { patchSize } = patches;
+  const { name, layout, dims, grid, numPrefixTokens } = patches.outputs[0];
   if (!reading.outputs && candidates > 1)
     notes.push(`${name} was taken among ${candidates} outputs: the first with a place for every cell of a tile.`);
   if (layout === 'bchw' || reading.numPrefixTokens) return notes;
@@ -56,6 +58,16 @@ function outputNotes({ configuration, reading, patches: { output, patchSize }, c
       `config.json has num_register_tokens ${registers} but ${prefix} were found: give numPrefixTokens if that is wrong.`,
     );
   return notes;
+}
+
+function rawNotes({ configuration, input, reading }: ReadModel): string[] {
+  if (input.type !== 'uint8') return [];
+  const unused = (Object.keys(RAW_PIXELS) as (keyof typeof RAW_PIXELS)[]).filter(
+    (key) => configuration.preprocess[key] !== undefined && reading.preprocessSources[key] === 'model',
+  );
+  return unused.length === 0
+    ? []
+    : [`The model takes uint8 pixels, which it normalises itself: ${unused.join(', ')} of the configuration are not used.`];
 }
 
 function preprocessNotes({ preprocess, preprocessSources: from }: Reading): string[] {

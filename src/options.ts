@@ -125,7 +125,10 @@ export interface ExtractManyOptions extends ExtractOptions {
 }
 
 export interface ExtractorOptions extends ScaleOptions {
-  /** Name of the model output to use. Default: the first that has a place for every cell of a tile. */
+  /**
+   * Name of the model output to use. Default: the first that has a place for every cell of a tile. Several, all feature maps or all
+   * tokens with as many prefix tokens, are joined along the channels, on the grid of the first one.
+   */
   output?: string | readonly string[];
   /** The model's input size in pixels; needed only if the model leaves it open. */
   tileSize?: SideLengths;
@@ -519,7 +522,8 @@ export function checkExtractManyOptions(value: unknown): CheckedExtractOptions &
 export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
   fit?: 'stretch' | 'crop';
-  output?: string;
+  /** At least one. */
+  output?: string[];
   tileSize?: NativeSize;
   patchSize?: number;
   preprocess: Preprocess;
@@ -549,7 +553,15 @@ function refuseLaterWork(options: ExtractorOptions): void {
   for (const name of ['preset', 'maxTiles', 'overlap'] as const) {
     if (options[name] !== undefined) throw laterWork('undefined', name, options[name]);
   }
-  if (Array.isArray(options.output)) throw laterWork('the name of one output', 'output', options.output);
+}
+
+/** Names of outputs that are to be joined. */
+export function checkOutputNames(value: unknown, what: string): string[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalid('the name of an output, or an array of at least one,', what, value);
+  const names = value.map((name: unknown) => text(name, what));
+  if (new Set(names).size !== names.length) throw invalid('each name once', what, value);
+  return names;
 }
 
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
@@ -570,7 +582,9 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   return {
     scale,
     ...(fit !== undefined && { fit }),
-    ...(options.output !== undefined && { output: text(options.output, 'output') }),
+    ...(options.output !== undefined && {
+      output: checkOutputNames(typeof options.output === 'string' ? [options.output] : options.output, 'output'),
+    }),
     ...(options.tileSize !== undefined && { tileSize: sideLengths(options.tileSize, 'tileSize') }),
     ...(patchSize !== undefined && { patchSize }),
     preprocess: checkPreprocess(options.preprocess, IMAGE_CHANNELS),
@@ -612,7 +626,7 @@ function checkConfiguration(value: unknown): string | false {
   throw invalid('the path of a folder, or false,', 'configuration', value);
 }
 
-export function text(value: unknown, what: string): string {
+function text(value: unknown, what: string): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) {
     throw invalid('a string, not empty and without NUL,', what, value);
   }

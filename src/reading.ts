@@ -4,17 +4,10 @@
 import type { Configuration } from './configuration/configuration.js';
 import { ManyscaleError } from './errors.js';
 import { type CarriedOptions, fromMetadata } from './metadata.js';
-import {
-  choosePreprocess,
-  MOST_PREFIX_TOKENS,
-  type ModelInput,
-  type ModelOutput,
-  type PreprocessSources,
-  type Source,
-  type Sourced,
-} from './model.js';
+import { choosePreprocess, type ModelInput, type PreprocessSources, type Source, type Sourced } from './model.js';
 import type { NativeSize } from './native/addon.js';
 import { type CheckedExtractorOptions, DEFAULTS, type Preprocess } from './options.js';
+import { MOST_PREFIX_TOKENS, type ModelOutputs } from './outputs.js';
 import { showSides } from './sides.js';
 
 export interface Reading {
@@ -28,16 +21,23 @@ export interface Reading {
   preprocessSources: PreprocessSources;
 }
 
+/** `inputType`: of what the model takes. */
 export function chooseReading(
   options: CheckedExtractorOptions,
   carried: CarriedOptions,
   configuration: Configuration,
+  inputType: string | undefined,
 ): Reading {
   const tileSize = first(options.tileSize, carried.tileSize, configuration.tileSize);
   const patchSize = first(options.patchSize, carried.patchSize, configuration.patchSize);
   const numPrefixTokens = first(options.scale.numPrefixTokens, carried.numPrefixTokens);
-  const outputs = first(options.output === undefined ? undefined : [options.output], carried.outputs);
-  const { preprocess, sources } = choosePreprocess(options.preprocess, carried.preprocess, configuration.preprocess);
+  const outputs = first(options.output, carried.outputs);
+  const { preprocess, sources } = choosePreprocess(
+    options.preprocess,
+    carried.preprocess,
+    configuration.preprocess,
+    inputType,
+  );
   return {
     ...(tileSize && { tileSize }),
     ...(patchSize && { patchSize }),
@@ -72,34 +72,35 @@ export function refuseContradiction({ tileSize }: CarriedOptions, input: ModelIn
 }
 
 /** What `choose` finds with the patch size, and the patch size that it holds for. */
-export interface PatchReading<T> {
-  output: T;
+export interface PatchReading {
+  outputs: ModelOutputs;
   patchSize?: Sourced<number>;
   notes: string[];
 }
 
 /**
- * Chooses the output with the patch size that is known. One from a configuration file may be another thing than pixels per token
+ * Chooses the outputs with the patch size that is known. One from a configuration file may be another thing than pixels per token
  * (a window, a stem's stride): where it does not fit the tokens that the model gives, the model is read without it.
  */
-export function choosePatches<T extends Pick<ModelOutput, 'layout' | 'numPrefixTokens' | 'dims'>>(
+export function choosePatches(
   patchSize: Sourced<number> | undefined,
   tile: NativeSize,
-  choose: (patchSize: number | undefined) => T,
-): PatchReading<T> {
+  choose: (patchSize: number | undefined) => ModelOutputs,
+): PatchReading {
   if (patchSize?.source !== 'configuration') {
-    return { output: choose(patchSize?.value), ...(patchSize && { patchSize }), notes: [] };
+    return { outputs: choose(patchSize?.value), ...(patchSize && { patchSize }), notes: [] };
   }
   try {
-    const output = choose(patchSize.value);
-    if (output.layout === 'bchw') return { output, notes: [] };
-    if (output.numPrefixTokens <= MOST_PREFIX_TOKENS) return { output, patchSize, notes: [] };
+    const outputs = choose(patchSize.value);
+    if (outputs[0].layout === 'bchw') return { outputs, notes: [] };
+    if (outputs[0].numPrefixTokens <= MOST_PREFIX_TOKENS) return { outputs, patchSize, notes: [] };
   } catch (error) {
     if (!(error instanceof ManyscaleError)) throw error;
   }
-  const output = choose(undefined);
-  const note = `config.json has a patch_size of ${patchSize.value}, but the model gives ${output.dims[1]} tokens for a tile of ${showSides(tile)}: it is not used.`;
-  return { output, notes: output.layout === 'bchw' ? [] : [note] };
+  const outputs = choose(undefined);
+  const [{ dims, layout }] = outputs;
+  const note = `config.json has a patch_size of ${patchSize.value}, but the model gives ${dims[1]} tokens for a tile of ${showSides(tile)}: it is not used.`;
+  return { outputs, notes: layout === 'bchw' ? [] : [note] };
 }
 
 /** Says of a model that fails with a tile size that it does not fix itself, that this may be why. */

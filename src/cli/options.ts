@@ -46,9 +46,14 @@ export function parseSizes(text: string): SideLengths[] {
   return text.split(',').map(parseSize);
 }
 
+/** 'feat_s16,feat_s32' */
+function parseNames(text: string): string[] {
+  return text.split(',').map((name) => name.trim());
+}
+
 /** What commander makes of the options below. */
 export interface ModelFlags {
-  output?: string;
+  output?: string[];
   tileSize?: SideLengths;
   patchSize?: number;
   prefixTokens?: number;
@@ -80,8 +85,9 @@ export function addReadingOptions(command: Command): Command {
   return command
     .optionsGroup('Model:')
     .option(
-      '--output <name>',
-      "which of the model's outputs (default: the first with a place for every cell; see 'manyscale inspect')",
+      '--output <names>',
+      "which of the model's outputs, several joined: a,b (default: the first with a place for every cell; see 'manyscale inspect')",
+      parseNames,
     )
     .option(
       '--tile-size <size>',

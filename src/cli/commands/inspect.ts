@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ManyscaleError } from '../../errors.js';
-import { type ExtractorInfo, type ValueInfo, valueInfo } from '../../info.js';
+import { type ExtractorInfo, type OutputInfo, type ValueInfo, valueInfo } from '../../info.js';
 import { FROM } from '../../reading.js';
 import { showSides } from '../../sides.js';
 import { EXIT, report } from '../errors.js';
@@ -107,27 +107,29 @@ function describeFile({ path, name, producer, metadata }: ExtractorInfo['model']
 
 function describeValues(
   { inputs, outputs }: Pick<ExtractorInfo, 'inputs' | 'outputs'>,
-  used?: { input: string; output: string },
+  used?: { input: string; outputs: readonly string[] },
 ): string {
-  const rows = (values: readonly ValueInfo[], use: string | undefined, mark: string) =>
+  const rows = (values: readonly ValueInfo[], use: readonly string[], mark: string) =>
     facts(
       values.map(({ name, type, dims }) => [
         name,
-        `${type} [${dims.map((dim) => (dim === '' ? '?' : dim)).join(', ')}]${name === use ? mark : ''}`,
+        `${type} [${dims.map((dim) => (dim === '' ? '?' : dim)).join(', ')}]${use.includes(name) ? mark : ''}`,
       ]),
     );
-  return `\ninputs\n${rows(inputs, used?.input, '  <- the tiles')}\noutputs\n${rows(outputs, used?.output, '  <- the features')}`;
+  return `\ninputs\n${rows(inputs, used ? [used.input] : [], '  <- the tiles')}\noutputs\n${rows(outputs, used?.outputs ?? [], '  <- the features')}`;
+}
+
+function describeOutput({ grid, layout, channels, numPrefixTokens }: OutputInfo): string {
+  return layout === 'bnc'
+    ? `tokens (bnc): ${numPrefixTokens} prefix + ${showSides(grid)} cells, ${channels} channels`
+    : `feature map (bchw): ${showSides(grid)} cells, ${channels} channels`;
 }
 
 function describeUsable(info: ExtractorInfo, bytes: number): string {
-  const { input, output, preprocess, runtime, sources } = info;
-  const { grid, layout, channels, numPrefixTokens } = output;
-  const features =
-    layout === 'bnc'
-      ? `tokens (bnc): ${numPrefixTokens} prefix + ${showSides(grid)} cells, ${channels} channels`
-      : `feature map (bchw): ${showSides(grid)} cells, ${channels} channels`;
+  const { input, output, outputsInUse, preprocess, runtime, sources } = info;
+  const names = outputsInUse.map(({ name }) => name);
   const from = sources.preprocess;
-  return `${describeFile(info.model, bytes)}${describeConfiguration(info.configuration)}${describeValues(info, { input: input.name, output: output.name })}
+  return `${describeFile(info.model, bytes)}${describeConfiguration(info.configuration)}${describeValues(info, { input: input.name, outputs: names })}
 use
 ${facts([
   ['tile size', `${showSides(input.tileSize)} (height x width), ${FROM[sources.tileSize]}`],
@@ -141,10 +143,10 @@ ${facts([
   ['batch invariant', info.batchInvariant ? 'yes' : 'no: see the option deterministic'],
   [
     'output',
-    `${output.name}, ${sources.output === 'model' ? 'the first with a place for every cell of a tile' : FROM[sources.output]}`,
+    `${names.join(', ')}, ${sources.output === 'model' ? 'the first with a place for every cell of a tile' : FROM[sources.output]}`,
   ],
-  ['of one tile', features],
-  ['prefix tokens', `${numPrefixTokens}, ${FROM[sources.numPrefixTokens]}`],
+  ['of one tile', outputsInUse.map(describeOutput).join('\n')],
+  ['prefix tokens', `${output.numPrefixTokens}, ${FROM[sources.numPrefixTokens]}`],
   ['patch size', output.patchSize === undefined ? '(not needed)' : `${output.patchSize}, ${FROM[sources.patchSize]}`],
   ['fit', `${info.fit}, ${FROM[sources.fit]}`],
 ])}
