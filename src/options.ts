@@ -96,7 +96,7 @@ export interface ExtractManyOptions extends ExtractOptions {
 export interface ExtractorOptions extends ScaleOptions {
   /** Name of the model output to use. Default: the first that has a place for every cell of a tile. */
   output?: string | readonly string[];
-  /** The model's input size in pixels; needed only if the model leaves it open. */
+  /** The model's input size in pixels; needed only if the model leaves it open and no metadata or configuration file has it. */
   tileSize?: SideLengths;
   /** Pixels along a side of a token's patch; needed only where the prefix tokens or the grid that are found are wrong. */
   patchSize?: number;
