@@ -59,8 +59,8 @@ export async function whole(signal: AbortSignal): Promise<void> {
   await pool(tiles, planned, { numPrefixTokens: grid, outputShape: 'bchw', resizeOutputToIndex: -1 });
   // @ts-expect-error a plan is frozen
   asPlan.image.height = 3;
-  const { configuration, notes, sources: from, fit } = extractor.info;
-  same<typeof from.patchSize, 'option' | 'metadata' | 'model' | 'configuration' | 'default'>(true);
+  const { configuration, notes, sources: origins, fit } = extractor.info;
+  same<typeof origins.patchSize, 'option' | 'metadata' | 'model' | 'configuration' | 'default'>(true);
   const said: string = [...notes, ...configuration.files, configuration.processor ?? fit].join();
   // @ts-expect-error info is frozen
   extractor.info.device = 'cuda';
