@@ -130,7 +130,7 @@ export interface ExtractorOptions extends ScaleOptions {
    * tokens with as many prefix tokens, are joined along the channels, on the grid of the first one.
    */
   output?: string | readonly string[];
-  /** The model's input size in pixels; needed only if the model leaves it open. */
+  /** The model's input size in pixels; needed only if the model leaves it open and no metadata or configuration file has it. */
   tileSize?: SideLengths;
   /** Pixels along a side of a token's patch; needed only where the prefix tokens or the grid that are found are wrong. */
   patchSize?: number;

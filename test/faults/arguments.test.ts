@@ -411,6 +411,7 @@ describe(`junk in every option works or is a ManyscaleError (seed ${seed})`, () 
       'maxTiles',
       'overlap',
       'preprocess',
+      'configuration',
       'device',
       'strict',
       'threads',
