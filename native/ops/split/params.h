@@ -69,6 +69,8 @@ struct Params {
     const Scale& s = scales[scale].scale;
     return channels * s.tile_height * s.tile_width;
   }
+  // Whether pixels stay bytes between and after the passes, as Pillow's bytes do; all others are resized in float.
+  bool fixed_point() const { return source.type == PixelType::kUint8 && is_pillow(resize); }
   // The source channel of written channel c.
   int64_t source_channel(int64_t c) const {
     const int64_t planes = source.type == PixelType::kUint8 && source.channels == 1 ? 1 : channels;

@@ -73,8 +73,8 @@ void make_tile(const Params& params, const void* source, const TileTarget& tile,
   const int64_t top = tile.row * scale.tile_height;
   const int64_t left = tile.column * scale.tile_width;
   const auto [low, high] = used(*tables.y, top, scale.tile_height);
-  const bool fixed = is_pillow(params.resize);
-  // Between the passes; holds uint8 values for the Pillow modes.
+  const bool fixed = params.fixed_point();
+  // Between the passes; holds uint8 values in fixed point.
   std::vector<float> rows(static_cast<size_t>((high - low) * scale.tile_width));
   for (int64_t c = 0; c < params.channels; c++) {
     const int64_t channel = params.source_channel(c);
