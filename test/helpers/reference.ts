@@ -101,10 +101,10 @@ const byteSum: Weigh = ({ first, weights }, at) => {
   return Math.min(255, Math.max(0, Math.floor(sum / 2 ** 22)));
 };
 
-/** Every mode, on planes whose values are on the 0..255 scale (Pillow's expect whole numbers). */
-export function resize(source: Planes, size: Size, mode: string): Planes {
+/** Every mode. The planes of a uint8 image have whole numbers 0..255, which Pillow's modes round to after each pass. */
+export function resize(source: Planes, size: Size, mode: string, type: 'uint8' | 'float32' = 'uint8'): Planes {
   const { channels, height, width, data } = source;
-  const weigh = mode.startsWith('pillow') ? byteSum : floatSum;
+  const weigh = mode.startsWith('pillow') && type === 'uint8' ? byteSum : floatSum;
   const clamp = (index: number, count: number) => Math.min(Math.max(index, 0), count - 1);
   const horizontal = windows(mode, width, size.width);
   const vertical = windows(mode, height, size.height);
