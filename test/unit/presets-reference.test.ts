@@ -1,10 +1,12 @@
 // Protects the tests themselves: the plain geometry and pixels that the preset and 'keep' tests trust give what can be worked
 // out by hand, and their sweeps reach the cases that matter.
 import { describe, expect, test } from 'vitest';
-import { expectClose } from '../helpers/compare.js';
+import { expectClose, magnitude } from '../helpers/compare.js';
+import { noise, tokens } from '../helpers/extracted.js';
 import { merge, seamWeights } from '../helpers/merge.js';
-import { place, withoutPrefix } from '../helpers/presets.js';
-import type { Planes, Size, TileFeatures } from '../helpers/reference.js';
+import { anyres, dynamicS2, internvl, keep, llavaS2, overlapped, place, withoutPrefix } from '../helpers/presets.js';
+import { crop, cut, normalise, type Planes, type Size, type TileFeatures, toPlanes } from '../helpers/reference.js';
+import { plainS2, runTiles } from '../helpers/s2.js';
 import { aspectSweep, tieSweep } from '../helpers/sizes.js';
 import {
   anyresLayout,
@@ -241,6 +243,73 @@ test('pictures are placed on zeros, and cut where they reach outside', () => {
   expect(at(0, 0)).toEqual([1, 2, 3, 4, 5, 6, 0, 0, 0]);
   expect(at(1, 1)).toEqual([0, 0, 0, 0, 1, 2, 0, 4, 5]);
   expect(at(-1, -2)).toEqual([6, 0, 0, 0, 0, 0, 0, 0, 0]);
+});
+
+describe('pixels', () => {
+  const square = toPlanes(noise(image(80, 80), 11));
+  const s2 = { ...tokens, scales: [1, 2] };
+
+  test('what has nothing special is the plain S2 pass', async () => {
+    const mode = 'pillow-bicubic';
+    const expected = await plainS2(square, { ...s2, mode });
+    for (const uneven of ['resize', 'pad'] as const)
+      expectClose((await keep(square, tokens, { scales: [1, 2], mode, uneven })).data, expected, 0, uneven);
+    const none = { scales: [1, 2], mode, overlap: image(0, 0) };
+    expectClose((await overlapped(square, tokens, none)).data, expected, 0, 'overlap 0');
+    // 2x2 is the nearest layout of a square of more than half of its pixels.
+    const last = await plainS2(square, { ...s2, mode, outputIndex: -1 });
+    const features = await dynamicS2(square, tokens, [1, 2], 4);
+    expect(features.dims).toEqual([2 + 64, 12]);
+    expectClose(features.data, last, 0, 'dynamic-s2');
+  });
+
+  test('the largest scale of llava-s2 is the middle, the others are made from it', async () => {
+    // The shortest edge is the largest scale's: nothing is resized by Pillow.
+    const wide = toPlanes(noise(image(70, 64), 12));
+    const middle = crop(wide, 0, 3, image(64, 64));
+    const features = await llavaS2(wide, tokens, [1, 2]);
+    expect(features.dims).toEqual([2 + 16, 12]);
+    const expected = await plainS2(middle, { ...s2, mode: 'torch-bicubic' });
+    expectClose(features.data, expected, 1e-5 * magnitude(expected), 'llava-s2');
+  });
+
+  test('internvl: tiles in rows, then the thumbnail', async () => {
+    const wide = toPlanes(noise(image(64, 32), 13));
+    const features = await internvl(wide, tokens, 2);
+    expect(features.dims).toEqual([3, 2 + 16, 6]);
+    const [left, right] = cut(wide, image(32, 32)) as [Planes, Planes];
+    for (const [index, tile] of [left, right, wide].entries()) {
+      const expected = await plainS2(tile, { ...tokens, scales: [1], mode: 'pillow-bicubic' });
+      const { length } = expected;
+      expectClose(features.data.slice(index * length, (index + 1) * length), expected, 0, `tile ${index}`);
+    }
+  });
+
+  test('anyres: the whole image, then its letterboxed tiles, black before normalisation', async () => {
+    // 1x2 is the first of those that hold all of its pixels with the least waste.
+    const small = toPlanes(noise(image(32, 50), 14));
+    const features = await anyres(small, tokens);
+    expect(features.dims).toEqual([3, 2 + 16, 6]);
+    const framed = place(small, image(32, 64), { top: 7, left: 0, ...image(32, 50) });
+    const [top, bottom] = cut(framed, image(32, 32)) as [Planes, Planes];
+    for (const [index, tile] of [small, top, bottom].entries()) {
+      const expected = await plainS2(tile, { ...tokens, scales: [1], mode: 'pillow-bicubic' });
+      const { length } = expected;
+      expectClose(features.data.slice(index * length, (index + 1) * length), expected, 0, `tile ${index}`);
+    }
+  });
+
+  test("'keep' pads after normalisation and cuts the padded cells off", async () => {
+    // 28 x 36 at scale 1: 32 x 32 pixels' worth are 28 x 36 again.
+    const tall = toPlanes(noise(image(28, 36), 15));
+    const features = await keep(tall, tokens, { scales: [1], mode: 'pillow-bicubic', uneven: 'pad' });
+    expect(features.dims).toEqual([2 + 5 * 4, 6]);
+    const padded = place(normalise(tall, tokens), image(32, 64), { top: 0, left: 0, ...image(28, 36) });
+    const tiles = await runTiles(cut(padded, image(32, 32)), tokens);
+    const merged = merge({ rows: 2, columns: 1, tiles, content: image(4, 5) });
+    for (let cell = 0; cell < 20; cell++)
+      for (let c = 0; c < 6; c++) expect(features.data[(2 + cell) * 6 + c]).toBe(merged.data[c * 20 + cell]);
+  });
 });
 
 test('prefix rows are dropped from every tile', () => {
