@@ -1,6 +1,8 @@
 // Tiles of features side by side, or over one another with blended seams, in plain TypeScript.
 import type { Planes, Size, TileFeatures } from './reference.js';
 
+export type Blend = 'linear' | 'average';
+
 export interface ScaleTiles {
   rows: number;
   columns: number;
@@ -9,6 +11,8 @@ export interface ScaleTiles {
   /** The first cell of every row and column of tiles, where they overlap; default one after the other. */
   tops?: number[];
   lefts?: number[];
+  /** Default 'linear': weights are ramps over what tiles share. 'average': all alike. */
+  blend?: Blend;
   /** The cells that show the image: those further right and below are cut off. Default: all. */
   content?: Size;
 }
@@ -20,12 +24,14 @@ export function seamWeights(cells: number, sharedBefore: number, sharedAfter: nu
 }
 
 /** The weights of every tile along one axis. */
-function axisWeights(starts: number[], cells: number): number[][] {
-  const shared = (before: number, after: number) =>
-    before < 0 || after >= starts.length
-      ? 0
-      : Math.max(0, (starts[before] as number) + cells - (starts[after] as number));
-  return starts.map((_, i) => seamWeights(cells, shared(i - 1, i), shared(i, i + 1)));
+function axisWeights(starts: number[], cells: number, blend: Blend): number[][] {
+  const end = (index: number) => (starts[index] as number) + cells;
+  return starts.map((start, i) => {
+    if (blend === 'average') return new Array<number>(cells).fill(1);
+    const before = i === 0 ? 0 : end(i - 1) - start;
+    const after = i === starts.length - 1 ? 0 : end(i) - (starts[i + 1] as number);
+    return seamWeights(cells, before, after);
+  });
 }
 
 /** Every cell is the weighted mean of the tiles that have it. */
@@ -34,8 +40,8 @@ export function merge(scale: ScaleTiles): Planes {
   const { channels, height, width } = (tiles[0] as TileFeatures).grid;
   const tops = scale.tops ?? Array.from({ length: rows }, (_, row) => row * height);
   const lefts = scale.lefts ?? Array.from({ length: columns }, (_, column) => column * width);
-  const down = axisWeights(tops, height);
-  const across = axisWeights(lefts, width);
+  const down = axisWeights(tops, height, scale.blend ?? 'linear');
+  const across = axisWeights(lefts, width, scale.blend ?? 'linear');
   const whole = { height: (tops.at(-1) as number) + height, width: (lefts.at(-1) as number) + width };
   const sums = new Float64Array(channels * whole.height * whole.width);
   const weights = new Float64Array(whole.height * whole.width);

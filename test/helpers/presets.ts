@@ -1,6 +1,6 @@
 // The features of the presets, of 'keep' and of overlapping tiles, in plain TypeScript: the geometry of tiling.ts, then pixels,
 // the model tile by tile, and pooling or one sequence.
-import type { ScaleTiles } from './merge.js';
+import type { Blend, ScaleTiles } from './merge.js';
 import { crop, cutAt, normalise, type Planes, poolScales, resize, type Size, type TileFeatures } from './reference.js';
 import { runTiles, type TileModel } from './s2.js';
 import {
@@ -9,8 +9,10 @@ import {
   contentCells,
   dynamicS2Scales,
   internvlScales,
+  keepOverlappedScales,
   keepScales,
   llavaS2Scales,
+  llavaS2Source,
   overlappedScales,
   type Scale,
   type Uneven,
@@ -40,24 +42,35 @@ export function place(picture: Planes, frame: Size, { top, left }: Box): Planes 
 const tilesOf = (picture: Planes, { tops, lefts }: Scale, model: TileModel): Promise<TileFeatures[]> =>
   runTiles(cutAt(picture, model.tile, tops, lefts), model);
 
+/** Default: the first scale's grid, blended by 'linear'. */
+interface PoolOptions {
+  outputIndex?: number;
+  blend?: Blend;
+}
+
+/** Height and width of a cell in pixels. */
+function cellOf({ tile, grid }: TileModel): Size {
+  return { height: tile.height / grid.height, width: tile.width / grid.width };
+}
+
 /** The S2 pass over the scales' pictures: merged, averaged to the output scale's grid, joined. */
 async function pooled(
   pictures: Planes[],
   scales: Scale[],
   model: TileModel,
-  outputIndex: number,
+  { outputIndex = 0, blend = 'linear' }: PoolOptions,
 ): Promise<PlainFeatures> {
-  const unit = { height: model.tile.height / model.grid.height, width: model.tile.width / model.grid.width };
+  const unit = cellOf(model);
   const parts: ScaleTiles[] = [];
   for (const [index, scale] of scales.entries()) {
     const { tops, lefts, content } = scale;
     const tiles = await tilesOf(pictures[index] as Planes, scale, model);
-    // A cropped image fills its scale, a padded one begins at its top left.
-    const cells = (shown: number, side: number, cell: number) => contentCells(Math.min(shown, side), side, side / cell);
+    const cells = (shown: number, side: number, cell: number) => contentCells(shown, side, side / cell);
     parts.push({
       rows: tops.length,
       columns: lefts.length,
       tiles,
+      blend,
       tops: tops.map((top) => top / unit.height),
       lefts: lefts.map((left) => left / unit.width),
       content: {
@@ -105,7 +118,7 @@ export async function dynamicS2(
 ): Promise<PlainFeatures> {
   const planned = dynamicS2Scales(image, model.tile.height, scales, maxTiles);
   const pictures = planned.map((scale) => filled(image, scale, 'pillow-bicubic', model));
-  return pooled(pictures, planned, model, -1);
+  return pooled(pictures, planned, model, { outputIndex: -1 });
 }
 
 export async function internvl(image: Planes, model: TileModel, maxTiles: number): Promise<PlainFeatures> {
@@ -124,46 +137,45 @@ export async function anyres(image: Planes, model: TileModel): Promise<PlainFeat
 }
 
 export async function llavaS2(image: Planes, model: TileModel, scales: number[]): Promise<PlainFeatures> {
-  const planned = llavaS2Scales(image, model.tile.height, scales);
-  const { content, height, width } = planned.at(-1) as Scale;
-  const resized = resize(image, content, 'pillow-bicubic');
-  const largest = normalise(crop(resized, -content.top, -content.left, { height, width }), model);
-  const pictures = planned.map((scale) =>
-    scale === planned.at(-1) ? largest : resize(largest, scale, 'torch-bicubic'),
-  );
-  return pooled(pictures, planned, model, 0);
+  const planned = llavaS2Scales(model.tile.height, scales);
+  const source = llavaS2Source(image, model.tile.height, scales);
+  const resized = resize(image, source.content, 'pillow-bicubic');
+  const largest = normalise(crop(resized, -source.content.top, -source.content.left, source), model);
+  const pictures = planned.map((scale) => resize(largest, scale, 'torch-bicubic'));
+  return pooled(pictures, planned, model, { outputIndex: 0 });
 }
 
-export interface KeepOptions {
+export interface KeepOptions extends PoolOptions {
   scales: number[];
   mode: string;
   uneven: Uneven;
-  outputIndex?: number;
+  /** Pixels or a part of the tile; default none. */
+  overlap?: number;
 }
 
 export async function keep(image: Planes, model: TileModel, options: KeepOptions): Promise<PlainFeatures> {
-  const { scales, mode, uneven, outputIndex = 0 } = options;
-  const planned = keepScales(image, model.tile, scales, uneven);
+  const { scales, mode, uneven, overlap } = options;
+  const planned = overlap
+    ? keepOverlappedScales(image, model.tile, scales, { overlap, unit: cellOf(model) }, uneven)
+    : keepScales(image, model.tile, scales, uneven);
   // Padding is zero after normalisation.
   const pictures = planned.map((scale) => place(filled(image, scale.content, mode, model), scale, scale.content));
-  return pooled(pictures, planned, model, outputIndex);
+  return pooled(pictures, planned, model, options);
 }
 
-export interface OverlapOptions {
+export interface OverlapOptions extends PoolOptions {
   scales: number[];
   mode: string;
-  /** Pixels. */
-  overlap: Size;
-  outputIndex?: number;
+  /** Pixels or a part of the tile. */
+  overlap: number;
 }
 
 /** fit: 'stretch' with tiles that overlap. */
 export async function overlapped(image: Planes, model: TileModel, options: OverlapOptions): Promise<PlainFeatures> {
-  const { scales, mode, overlap, outputIndex = 0 } = options;
-  const unit = { height: model.tile.height / model.grid.height, width: model.tile.width / model.grid.width };
-  const planned = overlappedScales(model.tile, unit, scales, overlap);
+  const { scales, mode, overlap } = options;
+  const planned = overlappedScales(model.tile, scales, { overlap, unit: cellOf(model) });
   const pictures = planned.map((scale) => filled(image, scale, mode, model));
-  return pooled(pictures, planned, model, outputIndex);
+  return pooled(pictures, planned, model, options);
 }
 
 /** Without the rows that belong to no place. */

@@ -128,27 +128,28 @@ export function letterbox(image: Size, frame: Size): Box {
 }
 
 /** The whole image in one square tile, then the letterboxed one in several. */
-export function anyresScales(image: Size, base: number): Scale[] {
-  const tiled = fullScale(anyresLayout(image, base), square(base));
+export function anyresScales(image: Size, base: number, candidates = anyresCandidates): Scale[] {
+  const tiled = fullScale(anyresLayout(image, base, candidates), square(base));
   return [fullScale({ columns: 1, rows: 1 }, square(base)), { ...tiled, content: letterbox(image, tiled) }];
 }
 
-/**
- * Squares of 1, 2, ... tiles a side. Only the content of the last is that of a resized image: its shortest side fills the
- * scale and its middle is taken; the scales below are made from that crop.
- */
-export function llavaS2Scales(image: Size, base: number, scales: number[]): Scale[] {
+/** Squares of 1, 2, ... tiles a side. */
+export function llavaS2Scales(base: number, scales: number[]): Scale[] {
+  return scales.map((scale) => fullScale({ columns: scale, rows: scale }, square(base)));
+}
+
+/** What they are all made from: the shortest edge of the image fills the largest scale, whose middle is taken. */
+export function llavaS2Source(image: Size, base: number, scales: number[]): Scale {
   const side = base * (scales.at(-1) as number);
   const short = Math.min(image.height, image.width);
   const length = (of: number) => (of === short ? side : Math.trunc((of * side) / short));
   const content = { height: length(image.height), width: length(image.width) };
   // 0 - x, not -x: no negative zero.
   const offset = (size: number) => 0 - Math.floor((size - side) / 2);
-  return scales.map((scale, index) => {
-    const full = fullScale({ columns: scale, rows: scale }, square(base));
-    if (index < scales.length - 1) return full;
-    return { ...full, content: { top: offset(content.height), left: offset(content.width), ...content } };
-  });
+  return {
+    ...fullScale({ columns: 1, rows: 1 }, square(side)),
+    content: { top: offset(content.height), left: offset(content.width), ...content },
+  };
 }
 
 // ---- Any shape ----
@@ -162,13 +163,18 @@ function wholeTiles(size: Size, tile: Size, uneven: Uneven): Scale {
   return uneven === 'resize' ? full : { ...full, content: { top: 0, left: 0, height: size.height, width: size.width } };
 }
 
-/** fit: 'keep': scale s has about s x s tiles' worth of pixels, in the image's aspect ratio. */
-export function keepScales(image: Size, tile: Size, scales: number[], uneven: Uneven): Scale[] {
+/** Scale s has about s x s tiles' worth of pixels, in the image's aspect ratio. */
+function keptSizes(image: Size, tile: Size, scales: number[]): Size[] {
   return scales.map((scale) => {
     const factor = scale * Math.sqrt((tile.height * tile.width) / (image.height * image.width));
     const side = (of: number) => Math.max(1, Math.floor(of * factor + 0.5));
-    return wholeTiles({ height: side(image.height), width: side(image.width) }, tile, uneven);
+    return { height: side(image.height), width: side(image.width) };
   });
+}
+
+/** fit: 'keep'. */
+export function keepScales(image: Size, tile: Size, scales: number[], uneven: Uneven): Scale[] {
+  return keptSizes(image, tile, scales).map((size) => wholeTiles(size, tile, uneven));
 }
 
 /** Sizes that need not divide: each goes to the next that ceil(size / most) equal tiles make up. */
@@ -198,14 +204,44 @@ export function overlappedStarts(length: number, tile: number, overlap: number, 
   return Array.from({ length: count }, (_, i) => Math.floor((i * slack) / (count - 1)) * unit);
 }
 
-/** The scales of whole tiles' size that fit: 'stretch' gives, in tiles that overlap. */
-export function overlappedScales(tile: Size, unit: Size, scales: number[], overlap: Size): Scale[] {
-  return scales.map((scale) => {
-    const full = fullScale({ columns: scale, rows: scale }, tile);
-    return {
-      ...full,
-      tops: overlappedStarts(full.height, tile.height, overlap.height, unit.height),
-      lefts: overlappedStarts(full.width, tile.width, overlap.width, unit.width),
-    };
-  });
+export interface Overlap {
+  /** Of two neighbours, at least; pixels or, below 1, a part of the tile. */
+  overlap: number;
+  /** A cell's height and width. */
+  unit: Size;
+}
+
+/** A scale whose image has this size, in tiles that overlap: whole cells, at least one tile. */
+function overlappedScale(size: Size, tile: Size, { overlap, unit }: Overlap, uneven: Uneven): Scale {
+  const cover = (side: 'height' | 'width') => Math.max(tile[side], Math.ceil(size[side] / unit[side]) * unit[side]);
+  const full = { height: cover('height'), width: cover('width') };
+  const starts = (side: 'height' | 'width') => {
+    const pixels = overlap < 1 ? overlap * tile[side] : overlap;
+    return overlappedStarts(full[side], tile[side], Math.ceil(pixels / unit[side]) * unit[side], unit[side]);
+  };
+  const shown = uneven === 'resize' ? full : size;
+  return {
+    ...full,
+    content: { top: 0, left: 0, height: shown.height, width: shown.width },
+    tops: starts('height'),
+    lefts: starts('width'),
+  };
+}
+
+/** fit: 'stretch' in tiles that overlap. */
+export function overlappedScales(tile: Size, scales: number[], overlap: Overlap): Scale[] {
+  return scales.map((scale) =>
+    overlappedScale({ height: scale * tile.height, width: scale * tile.width }, tile, overlap, 'resize'),
+  );
+}
+
+/** fit: 'keep' in tiles that overlap. */
+export function keepOverlappedScales(
+  image: Size,
+  tile: Size,
+  scales: number[],
+  overlap: Overlap,
+  uneven: Uneven,
+): Scale[] {
+  return keptSizes(image, tile, scales).map((size) => overlappedScale(size, tile, overlap, uneven));
 }

@@ -15,11 +15,13 @@ import {
   dynamicS2Scales,
   internvlScales,
   isLargeFor,
+  keepOverlappedScales,
   keepScales,
   type Layout,
   layouts,
   letterbox,
   llavaS2Scales,
+  llavaS2Source,
   nearestLayout,
   overlappedStarts,
   unevenScales,
@@ -122,15 +124,16 @@ describe('anyres', () => {
 });
 
 test('llava-s2: the shortest edge fills the largest scale, the middle is taken', () => {
-  const scales = llavaS2Scales(image(640, 427), 336, [1, 2, 3]);
-  expect(sizesOf(scales)).toEqual([
+  expect(sizesOf(llavaS2Scales(336, [1, 2, 3]))).toEqual([
     [336, 336],
     [672, 672],
     [1008, 1008],
   ]);
+  const source = llavaS2Source(image(640, 427), 336, [1, 2, 3]);
+  expect(source).toMatchObject({ height: 1008, width: 1008, tops: [0], lefts: [0] });
   // 640 * 1008 / 427 = 1510.8, and floor((1510 - 1008) / 2) = 251.
-  expect(scales[2]?.content).toEqual({ top: 0, left: -251, height: 1008, width: 1510 });
-  expect(llavaS2Scales(image(5, 5), 336, [1, 2])[1]?.content).toEqual({ top: 0, left: 0, height: 672, width: 672 });
+  expect(source.content).toEqual({ top: 0, left: -251, height: 1008, width: 1510 });
+  expect(llavaS2Source(image(5, 5), 336, [1, 2]).content).toEqual({ top: 0, left: 0, height: 672, width: 672 });
 });
 
 describe("'keep'", () => {
@@ -187,6 +190,22 @@ describe('overlap', () => {
     expect(overlappedStarts(480, 96, 40, 8)).toEqual([0, 48, 104, 160, 216, 272, 328, 384]);
   });
 
+  test("'keep' goes to whole cells, and to a tile at least", () => {
+    const tile = image(32, 32);
+    // 31 x 97 in 32 x 32 pixels' worth: 18.1 x 56.6.
+    const overlap = { overlap: 0.2, unit: image(8, 8) };
+    const [padded] = keepOverlappedScales(image(97, 31), tile, [1], overlap, 'pad');
+    expect(padded).toEqual({
+      height: 32,
+      width: 64,
+      content: { top: 0, left: 0, height: 18, width: 57 },
+      tops: [0],
+      lefts: [0, 16, 32], // 6.4 pixels of overlap are a cell: a stride of 24
+    });
+    const [resized] = keepOverlappedScales(image(97, 31), tile, [1], overlap, 'resize');
+    expect(resized?.content).toEqual({ top: 0, left: 0, height: 32, width: 64 });
+  });
+
   test('every two neighbours share at least the overlap, and the last tile ends with the side', () => {
     for (let tiles = 1; tiles <= 12; tiles++) {
       for (let overlap = 0; overlap < 96; overlap += 8) {
@@ -221,6 +240,8 @@ describe('overlap', () => {
     const merged = merge({ ...scale, tiles: [tile(1, 4, () => 0), tile(1, 4, () => 8)] });
     expect(merged).toMatchObject({ channels: 1, height: 1, width: 6 });
     expect([...merged.data]).toEqual([0, 0, 2, 6, 8, 8]);
+    const alike = merge({ ...scale, blend: 'average', tiles: [tile(1, 4, () => 0), tile(1, 4, () => 8)] });
+    expect([...alike.data]).toEqual([0, 0, 4, 4, 8, 8]);
   });
 
   test('what all tiles agree on stays, in both directions, and padding is cut off', () => {
@@ -254,7 +275,7 @@ describe('pixels', () => {
     const expected = await plainS2(square, { ...s2, mode });
     for (const uneven of ['resize', 'pad'] as const)
       expectClose((await keep(square, tokens, { scales: [1, 2], mode, uneven })).data, expected, 0, uneven);
-    const none = { scales: [1, 2], mode, overlap: image(0, 0) };
+    const none = { scales: [1, 2], mode, overlap: 0 };
     expectClose((await overlapped(square, tokens, none)).data, expected, 0, 'overlap 0');
     // 2x2 is the nearest layout of a square of more than half of its pixels.
     const last = await plainS2(square, { ...s2, mode, outputIndex: -1 });
