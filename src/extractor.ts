@@ -1,16 +1,20 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
 import { abortable } from './abort.js';
+import { readConfiguration } from './configuration/configuration.js';
+import { readConfigurationFiles } from './configuration/files.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
 import { centredCrop, geometryFor, type ModelFacts } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
-import { candidateOutputs, chooseInput, chooseOutput, choosePreprocess } from './model.js';
+import { fromMetadata, readMetadata } from './metadata.js';
+import { candidateOutputs, chooseInput, chooseOutput } from './model.js';
 import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
+import { notesOf } from './notes.js';
 import {
   checkExtractManyOptions,
   checkExtractOptions,
@@ -25,6 +29,7 @@ import {
 } from './options.js';
 import { type LoadedModel, Pipeline } from './pipeline.js';
 import { type Plan, type Size, sealPlan } from './plan.js';
+import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './reading.js';
 import { findRuntime } from './runtime.js';
 import type { ExtractorStats } from './stats.js';
 
@@ -75,46 +80,53 @@ export class Extractor implements AsyncDisposable {
     const { signal, threads, maxBatch, maxDelay, deterministic, maxBytes } = checked;
     signal?.throwIfAborted();
     const source = await abortable(checkModelSource(model), signal);
+    const files = await abortable(readConfigurationFiles(source.model, checked.configuration), signal);
     const runtime = findRuntime(checked.runtimeLibrary);
     const session = await loadSession(
       { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes },
       signal,
     );
     try {
-      const input = chooseInput(session.inputs, checked.tileSize);
-      const configuration: NativeModelConfiguration = {
+      const carried = readMetadata(session.metadata);
+      const configuration = readConfiguration(files, { ...carried.preprocess, ...checked.preprocess });
+      const reading = chooseReading(checked, carried, configuration);
+      const input = chooseInput(session.inputs, checked.tileSize, reading.tileSize);
+      refuseContradiction(carried, input);
+      const request: NativeModelConfiguration = {
         input: input.index,
         output: 0,
         tile: input.tile,
         fixedBatch: input.fixedBatch,
       };
-      const candidates = candidateOutputs(session.outputs, checked.output);
-      const probes = await probeSession(session, configuration, candidates, signal);
-      const probed = probes.map(({ dims }) => dims);
-      const { scale, patchSize, dtype } = checked;
-      const output = chooseOutput(session.outputs, candidates, probed, input, {
-        named: checked.output !== undefined,
-        ...(scale.numPrefixTokens !== undefined && { numPrefixTokens: scale.numPrefixTokens }),
-        ...(patchSize !== undefined && { patchSize }),
+      const choose = () => candidateOutputs(session.outputs, reading.outputs?.value[0]);
+      const candidates = reading.outputs?.source === 'metadata' ? fromMetadata('output', choose) : choose();
+      const probes = await probeSession(session, request, candidates, signal).catch((error: unknown) => {
+        throw explainFailure(error, input, reading);
       });
-      const { preprocess, sources } = choosePreprocess(checked.preprocess, session.metadata);
-      const filled = fillPreprocess(preprocess, 'uint8', checked.background);
-      const facts: ModelFacts = { input, output, dtype, ...(patchSize !== undefined && { patchSize }) };
+      const probed = probes.map(({ dims }) => dims);
+      const { scale, dtype } = checked;
+      const patches = choosePatches(reading.patchSize, input.tile, (patchSize) =>
+        chooseOutput(session.outputs, candidates, probed, input, {
+          named: reading.outputs !== undefined,
+          ...(reading.numPrefixTokens && { numPrefixTokens: reading.numPrefixTokens.value }),
+          ...(patchSize !== undefined && { patchSize }),
+        }),
+      );
+      const { output, patchSize } = patches;
+      const filled = fillPreprocess(reading.preprocess, 'uint8', checked.background);
+      const facts: ModelFacts = { input, output, dtype, ...(patchSize && { patchSize: patchSize.value }) };
       geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
       const dims = output.dims.slice(1);
-      const batching = await configureSession(session, { ...configuration, output: output.index }, dims, signal);
+      const batching = await configureSession(session, { ...request, output: output.index }, dims, signal);
       const info = describeModel({
         model: source.model,
         session,
         batching,
         runtime,
-        options: checked,
-        input,
-        output,
-        preprocess,
-        sources,
+        read: { configuration, reading, input, patches, candidates: candidates.length },
       });
-      return new Extractor({ session, options: checked, facts, preprocess: filled, batching }, info);
+      const options = { ...checked, fit: reading.fit.value };
+      return new Extractor({ session, options, facts, preprocess: filled, batching }, info);
     } catch (error) {
       void session.dispose().catch(() => {});
       throw error;

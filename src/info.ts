@@ -1,9 +1,10 @@
 // What an Extractor tells of itself.
 
 import { deepFreeze } from './freeze.js';
-import type { ModelInput, ModelOutput, PreprocessSources, Source } from './model.js';
+import type { PreprocessSources, Source } from './model.js';
 import type { NativeBatching, NativeSession, NativeValueInfo } from './native/addon.js';
-import { type CheckedExtractorOptions, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
+import { notesOf, type ReadModel } from './notes.js';
+import { type Fit, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
 import type { Size } from './plan.js';
 import type { RuntimeLocation } from './runtime.js';
 
@@ -55,7 +56,11 @@ export interface ExtractorInfo {
     readonly grid: Size;
     readonly channels: number;
     readonly numPrefixTokens: number;
+    /** Pixels along a side of a token's patch, where something told it; else the grid was found from the tokens alone. */
+    readonly patchSize?: number;
   };
+  /** How images of another aspect ratio are fitted, unless extract() is told otherwise. */
+  readonly fit: Fit;
   /**
    * Whether an image's features are the same, bit by bit, alone and beside others: a tile's were, in every batch that was
    * tried at load. Some models' are not (a product with one row may be summed in another order, dynamic int8 takes one
@@ -74,13 +79,29 @@ export interface ExtractorInfo {
   readonly outputs: readonly ValueInfo[];
   /** In force. */
   readonly preprocess: Readonly<Required<Preprocess>>;
-  /** Where each fact is from: the caller's options, the model's metadata or shapes, or a default. */
+  /** What was read beside the model. */
+  readonly configuration: {
+    /** Absolute paths. */
+    readonly files: readonly string[];
+    /** The type of the image processor, as preprocessor_config.json has it. */
+    readonly processor?: string;
+    /** As config.json has it. */
+    readonly modelType?: string;
+  };
+  /**
+   * Where each fact is from: the caller's options, the model's metadata or shapes, the configuration files beside it, or a
+   * default.
+   */
   readonly sources: {
     readonly tileSize: Source;
+    readonly patchSize: Source;
     readonly output: Source;
     readonly numPrefixTokens: Source;
+    readonly fit: Source;
     readonly preprocess: Readonly<PreprocessSources>;
   };
+  /** What was guessed, and what contradicts what: sentences for people. */
+  readonly notes: readonly string[];
 }
 
 export interface Description {
@@ -88,25 +109,14 @@ export interface Description {
   session: NativeSession;
   batching: NativeBatching;
   runtime: RuntimeLocation;
-  options: CheckedExtractorOptions;
-  input: ModelInput;
-  output: ModelOutput;
-  preprocess: Required<Preprocess>;
-  sources: PreprocessSources;
+  read: ReadModel;
 }
 
 /** Frozen, plain data. */
-export function describeModel({
-  model,
-  session,
-  batching,
-  runtime,
-  options,
-  input,
-  output,
-  preprocess,
-  sources,
-}: Description): ExtractorInfo {
+export function describeModel({ model, session, batching, runtime, read }: Description): ExtractorInfo {
+  const { input, reading } = read;
+  const { output, patchSize } = read.patches;
+  const { files, processor, modelType } = read.configuration;
   const later = 'not available in this version of manyscale';
   return deepFreeze({
     model: {
@@ -137,18 +147,28 @@ export function describeModel({
       grid: { ...output.grid },
       channels: output.channels,
       numPrefixTokens: output.numPrefixTokens,
+      ...(patchSize && { patchSize: patchSize.value }),
     },
+    fit: reading.fit.value,
     batchInvariant: batching.invariant,
     batching: { maxBatch: batching.size, fixed: batching.fixed, workers: batching.workers },
     inputs: session.inputs.map(valueInfo),
     outputs: session.outputs.map(valueInfo),
-    preprocess,
+    preprocess: reading.preprocess,
+    configuration: {
+      files,
+      ...(processor !== undefined && { processor }),
+      ...(modelType !== undefined && { modelType }),
+    },
     sources: {
       tileSize: input.tileSource,
-      output: options.output === undefined ? 'model' : 'option',
-      numPrefixTokens: options.scale.numPrefixTokens === undefined ? 'model' : 'option',
-      preprocess: sources,
+      patchSize: patchSize?.source ?? 'model',
+      output: reading.outputs?.source ?? 'model',
+      numPrefixTokens: reading.numPrefixTokens?.source ?? 'model',
+      fit: reading.fit.source,
+      preprocess: reading.preprocessSources,
     },
+    notes: notesOf(read),
   } satisfies ExtractorInfo);
 }
 

@@ -3,14 +3,23 @@
 import { describe, ManyscaleError } from './errors.js';
 import type { NativeScale, NativeSize, NativeValueInfo } from './native/addon.js';
 import { findTokenLayout } from './native/calls.js';
-import { checkPreprocess, DEFAULTS, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
+import { DEFAULTS, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
 import { tileShape } from './pool.js';
 
-/** Where a fact about a model comes from: the caller's options, the model's metadata or shapes, or a default. */
-export type Source = 'option' | 'metadata' | 'model' | 'default';
+/**
+ * Where a fact about a model comes from: the caller's options, the model's metadata or shapes, the configuration files beside it, or
+ * a default.
+ */
+export type Source = 'option' | 'metadata' | 'model' | 'configuration' | 'default';
+
+/** What holds, and who says so. */
+export interface Sourced<T> {
+  value: T;
+  source: Source;
+}
 
 /** More prefix tokens than any model in use has: an output that would need more is something else (a text, say). */
-const MOST_PREFIX_TOKENS = 16;
+export const MOST_PREFIX_TOKENS = 16;
 
 export interface ModelInput {
   index: number;
@@ -44,11 +53,16 @@ function describeValue(value: NativeValueInfo): string {
 }
 
 /**
- * The model's one image input and the tile size that it takes.
+ * The model's one image input and the tile size that it takes. `tileSize`: the caller's, which must agree with the model. `guess`: the
+ * size of sides that neither the model nor the caller fixes.
  * @throws {ManyscaleError} ERR_MODEL_SHAPE for models that take something else, ERR_INVALID_ARGUMENT when the tile size
  * must be given.
  */
-export function chooseInput(inputs: readonly NativeValueInfo[], tileSize: NativeSize | undefined): ModelInput {
+export function chooseInput(
+  inputs: readonly NativeValueInfo[],
+  tileSize: NativeSize | undefined,
+  guess?: Sourced<NativeSize>,
+): ModelInput {
   const [input] = inputs;
   if (!input || inputs.length > 1) {
     const names = inputs.map(describeValue).join('; ') || 'none';
@@ -74,7 +88,8 @@ export function chooseInput(inputs: readonly NativeValueInfo[], tileSize: Native
       `Expected the model's own input size for tileSize (${describeValue(input)}) but received ${tileSize.height} x ${tileSize.width}; leave tileSize out`,
     );
   }
-  if (!tileSize && (height < 0 || width < 0)) {
+  const isOpen = height < 0 || width < 0;
+  if (!tileSize && !guess && isOpen) {
     throw new ManyscaleError(
       'ERR_INVALID_ARGUMENT',
       `Expected tileSize for a model that leaves its input size open (${describeValue(input)}) but received undefined; give the size it was trained with, for example tileSize: 224`,
@@ -83,8 +98,11 @@ export function chooseInput(inputs: readonly NativeValueInfo[], tileSize: Native
   return {
     index: 0,
     name: input.name,
-    tile: tileSize ?? { height, width },
-    tileSource: height >= 0 && width >= 0 ? 'model' : 'option',
+    tile: tileSize ?? {
+      height: height >= 0 ? height : (guess?.value.height ?? height),
+      width: width >= 0 ? width : (guess?.value.width ?? width),
+    },
+    tileSource: !isOpen ? 'model' : tileSize ? 'option' : (guess?.source ?? 'model'),
     fixedBatch: Math.max(batch, 0),
   };
 }
@@ -198,15 +216,18 @@ function readOutput(
 
 export type PreprocessSources = Record<keyof Preprocess, Source>;
 
-/** Options over the model's metadata over the defaults, and which of them each value is from. */
+/** Options over the model's metadata over its configuration files over the defaults, and which of them each value is from. */
 export function choosePreprocess(
   options: Preprocess,
-  metadata: Readonly<Record<string, string>>,
+  carried: Preprocess,
+  configured: Preprocess,
 ): { preprocess: Required<Preprocess>; sources: PreprocessSources } {
-  const carried = readMetadata(metadata);
-  const given: Preprocess = { ...carried, ...options };
-  const source = (key: keyof Preprocess): Source =>
-    options[key] !== undefined ? 'option' : carried[key] !== undefined ? 'metadata' : 'default';
+  const given: Preprocess = { ...configured, ...carried, ...options };
+  const source = (key: keyof Preprocess): Source => {
+    if (options[key] !== undefined) return 'option';
+    if (carried[key] !== undefined) return 'metadata';
+    return configured[key] !== undefined ? 'configuration' : 'default';
+  };
   return {
     preprocess: {
       mean: perChannel(given.mean ?? DEFAULTS.mean),
@@ -229,29 +250,4 @@ export function choosePreprocess(
 function perChannel(values: readonly number[]): number[] {
   const [first = 0] = values;
   return values.length === 1 ? new Array<number>(IMAGE_CHANNELS).fill(first) : [...values];
-}
-
-function readMetadata(metadata: Readonly<Record<string, string>>): Preprocess {
-  const text = (key: string) => metadata[`manyscale.${key}`]?.trim();
-  const numbers = (key: string) =>
-    text(key)
-      ?.split(',')
-      .map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
-  try {
-    // Checked like a caller's options; undefined counts as absent.
-    return checkPreprocess(
-      {
-        mean: numbers('mean'),
-        std: numbers('std'),
-        rescale: numbers('rescale')?.[0],
-        resize: text('resize'),
-        channelOrder: text('channelOrder'),
-      },
-      IMAGE_CHANNELS,
-      "the model's metadata manyscale",
-    );
-  } catch (error) {
-    if (!(error instanceof ManyscaleError)) throw error;
-    throw new ManyscaleError('ERR_MODEL_LOAD', `${error.message}; correct the model's metadata`, { cause: error });
-  }
 }

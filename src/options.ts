@@ -101,8 +101,9 @@ export interface ExtractorOptions extends ScaleOptions {
   /** Pixels along a side of a token's patch; needed only where the prefix tokens or the grid that are found are wrong. */
   patchSize?: number;
   /**
-   * 'stretch' (default): the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the
-   * tile's aspect ratio, then every scale from it. 'keep' is not available in this version.
+   * 'stretch': the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the
+   * tile's aspect ratio, then every scale from it. 'keep' is not available in this version. Default: what the model's
+   * metadata or configuration files say, else 'stretch'.
    */
   fit?: Fit;
   /** Not available in this version. */
@@ -111,8 +112,13 @@ export interface ExtractorOptions extends ScaleOptions {
   maxTiles?: number;
   /** Not available in this version. */
   overlap?: number;
-  /** Over the model's metadata, over the defaults. */
+  /** Over the model's metadata, over its configuration files, over the defaults. */
   preprocess?: Preprocess;
+  /**
+   * The folder of the model's preprocessor_config.json and config.json; false: they are not looked for. Default: beside the
+   * model, or in the folder above where the model's is named 'onnx'; none for models given as bytes.
+   */
+  configuration?: string | false;
   /** 'auto' (default) and 'cpu' compute on the CPU; 'cuda' and 'tensorrt' are not available in this version. */
   device?: Device;
   /** Refuse to fall back to another device than the one asked for. Default false. */
@@ -230,6 +236,7 @@ const NAMES: ReadonlySet<string> = new Set(
     maxTiles: 0,
     overlap: 0,
     preprocess: 0,
+    configuration: 0,
     device: 0,
     strict: 0,
     threads: 0,
@@ -280,7 +287,7 @@ export function integer(value: unknown, least: number, what: string): number {
 }
 
 /** A number (square) or [height, width] as a size. */
-function sideLengths(value: unknown, what: string): NativeSize {
+export function sideLengths(value: unknown, what: string): NativeSize {
   if (typeof value === 'number') {
     const side = integer(value, 1, what);
     return { height: side, width: side };
@@ -452,11 +459,12 @@ export function checkExtractManyOptions(value: unknown): CheckedExtractOptions &
 
 export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
-  fit: 'stretch' | 'crop';
+  fit?: 'stretch' | 'crop';
   output?: string;
   tileSize?: NativeSize;
   patchSize?: number;
   preprocess: Preprocess;
+  configuration?: string | false;
   device: 'auto' | 'cpu';
   strict: boolean;
   /** 0: one per thread of the executor. */
@@ -488,11 +496,7 @@ function refuseLaterWork(options: ExtractorOptions): void {
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
   refuseLaterWork(options);
-  const {
-    scale,
-    fit = DEFAULTS.fit,
-    signal,
-  } = checkExtractOptions({
+  const { scale, fit, signal } = checkExtractOptions({
     ...options,
     ...(options.scales === undefined && options.imageSizes === undefined && { scales: DEFAULTS.scales }),
   });
@@ -506,11 +510,12 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const patchSize = checkPatchSize(options.patchSize);
   return {
     scale,
-    fit,
+    ...(fit !== undefined && { fit }),
     ...(options.output !== undefined && { output: text(options.output, 'output') }),
     ...(options.tileSize !== undefined && { tileSize: sideLengths(options.tileSize, 'tileSize') }),
     ...(patchSize !== undefined && { patchSize }),
     preprocess: checkPreprocess(options.preprocess, IMAGE_CHANNELS),
+    ...(options.configuration !== undefined && { configuration: checkConfiguration(options.configuration) }),
     device,
     strict: flag(options.strict, false, 'strict'),
     threads: options.threads === undefined ? 0 : integer(options.threads, 1, 'threads'),
@@ -542,7 +547,13 @@ function delay(value: unknown): number {
   return milliseconds;
 }
 
-function text(value: unknown, what: string): string {
+function checkConfiguration(value: unknown): string | false {
+  if (value === false) return false;
+  if (typeof value === 'string') return text(value, 'configuration');
+  throw invalid('the path of a folder, or false,', 'configuration', value);
+}
+
+export function text(value: unknown, what: string): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) {
     throw invalid('a string, not empty and without NUL,', what, value);
   }

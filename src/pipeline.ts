@@ -20,7 +20,7 @@ import { Tensor } from './tensor.js';
 
 export interface LoadedModel {
   session: NativeSession;
-  options: CheckedExtractorOptions;
+  options: CheckedExtractorOptions & { fit: Job['fit'] };
   facts: ModelFacts;
   preprocess: NativePreprocess;
   batching: NativeBatching;

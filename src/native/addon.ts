@@ -142,11 +142,13 @@ export interface NativeSessionOptions {
 export interface NativeModelConfiguration {
   /** Index of the model's image input. */
   input: number;
-  /** Index of the output to use. */
-  output: number;
+  /** Indices of the outputs to use. */
+  outputs: number[];
   tile: NativeSize;
   /** Batch size that the model demands; 0: any. */
   fixedBatch: number;
+  /** Of the tiles: [batch, 3, height, width] or [batch, height, width, 3]. Their type is the input's. */
+  layout: 'nchw' | 'nhwc';
 }
 
 /** How tiles are batched. */
@@ -189,8 +191,10 @@ export interface NativeExtractRequest {
   layout: NativeLayout;
   outputLayout: NativeLayout;
   numPrefixTokens: number;
-  grid: NativeSize;
-  channels: number;
+  /** Of one tile, per output. */
+  grids: NativeSize[];
+  /** Per output. */
+  channels: number[];
   /** Of the features. */
   dtype: 'float32' | 'float16';
 }
@@ -218,13 +222,13 @@ export interface NativeSession {
   readonly producer: string;
   readonly graphName: string;
   readonly runtime: NativeRuntimeInfo;
-  /** Runs one tile of zeros through every given output; `output` indices, results in the same order. */
-  probe(configuration: NativeModelConfiguration, outputs: number[]): NativeJob<NativeProbe[]>;
+  /** Runs one tile of zeros; what each of the configuration's outputs gives, in the same order. */
+  probe(configuration: NativeModelConfiguration): NativeJob<NativeProbe[]>;
   /**
-   * Before the first extract, once. `outputDims`: of the output for one tile, as probed, without the batch. Runs tiles of
+   * Before the first extract, once. `outputDims`: of each output for one tile, as probed, without the batch. Runs tiles of
    * noise alone and together, which also warms the model up.
    */
-  configure(configuration: NativeModelConfiguration, outputDims: number[]): NativeJob<NativeBatching>;
+  configure(configuration: NativeModelConfiguration, outputDims: number[][]): NativeJob<NativeBatching>;
   /** A ticket if there is room and nobody waits, else undefined. Throws ERR_IMAGE_TOO_LARGE when it could never be given. */
   tryReserve(bytes: number): NativeTicket | undefined;
   /** First come, first served. Rejects like tryReserve. */

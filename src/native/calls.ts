@@ -146,16 +146,15 @@ export function loadSession(options: NativeSessionOptions, signal: AbortSignal |
 export function probeSession(
   session: NativeSession,
   configuration: NativeModelConfiguration,
-  outputs: number[],
   signal: AbortSignal | undefined,
 ): Promise<NativeProbe[]> {
-  return run(() => session.probe(configuration, outputs), signal);
+  return run(() => session.probe(configuration), signal);
 }
 
 export function configureSession(
   session: NativeSession,
   configuration: NativeModelConfiguration,
-  outputDims: number[],
+  outputDims: number[][],
   signal: AbortSignal | undefined,
 ): Promise<NativeBatching> {
   return run(() => session.configure(configuration, outputDims), signal);

@@ -359,10 +359,10 @@ void float_unit(const Unit& unit, void* memory) {
   const Pixels pixels(unit);
   Columns<Pixels> columns{unit, pixels, scratch, few_taps<Pixels>(unit)};
   for (int64_t t = 0; t < unit.tiles; t++) {
-    for (int64_t x = 0; x < unit.scale->tile_width; x += kBlock) {
-      const int64_t count = smaller(kBlock, unit.scale->tile_width - x);
+    for (int64_t x = 0; x < unit.columns; x += kBlock) {
+      const int64_t count = smaller(kBlock, unit.columns - x);
       will_write(unit, unit.targets[t], x, count);
-      make_block(columns, unit.column + t * unit.scale->tile_width + x, count);
+      make_block(columns, unit.column + t * unit.columns + x, count);
       store_block<Pixels::kChannels>(unit, scratch, count, unit.targets[t] + unit.target_offset + x);
     }
   }
@@ -601,13 +601,13 @@ void fixed_unit(const Unit& unit, void* memory) {
   const int64_t first = axis.pair[unit.row];
   const int64_t last = axis.pair[unit.row + unit.rows - 1] + axis.count[unit.row + unit.rows - 1];
   for (int64_t t = 0; t < unit.tiles; t++) {
-    for (int64_t x = 0; x < unit.scale->tile_width; x += kFixedBlock) {
-      const int64_t count = smaller(kFixedBlock, unit.scale->tile_width - x);
+    for (int64_t x = 0; x < unit.columns; x += kFixedBlock) {
+      const int64_t count = smaller(kFixedBlock, unit.columns - x);
       will_write(unit, unit.targets[t], x, count);
       for (int64_t begin = first; begin < last; begin += kRowPairs) {
         const int64_t end = smaller(begin + kRowPairs, last);
         for (int64_t p = begin; p < end; p += kGroup / 2) {
-          resize_across(unit, pixels, 2 * p, unit.column + t * unit.scale->tile_width + x, count, scratch, scratch.rows + (p - begin));
+          resize_across(unit, pixels, 2 * p, unit.column + t * unit.columns + x, count, scratch, scratch.rows + (p - begin));
         }
         resize_down<Pixels::kChannels>(unit, begin, end, begin != first, scratch);
       }

@@ -34,7 +34,7 @@ inline constexpr int kWeightSplit = 11;
 struct ScaleView {
   FloatAxis y, x;
   FixedAxis fixed_y, fixed_x;
-  int64_t tile_height;
+  int64_t tile_height;  // of the targets, which may be made in part only
   int64_t tile_width;
 };
 
@@ -44,12 +44,13 @@ inline constexpr int kMaxWritten = 3;
 struct Unit {
   const ScaleView* scale;
   const void* source;  // the crop's first element
-  int64_t row;         // of the scale
+  int64_t row;         // of the resized image
   int64_t rows;        // at most Kernels::band_rows
-  int64_t column;      // of the scale: the first tile's left edge
+  int64_t column;      // of the resized image: the first that is made for the first tile
+  int64_t columns;     // that are made for each tile: all of them where there are several tiles
   int64_t tiles;
   float* const* targets;          // [tiles] each tile's first element
-  int64_t target_offset;          // of `row` of the first written channel, from there
+  int64_t target_offset;          // of (row, column) in the first written channel, from there
   int64_t written;                // channels, at most kMaxWritten
   int32_t computed[kMaxWritten];  // of each written channel: which of the source's channels it shows
   float multiply[kMaxWritten];
