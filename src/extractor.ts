@@ -1,15 +1,18 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
 import { abortable } from './abort.js';
+import { readConfiguration } from './configuration/configuration.js';
+import { readConfigurationFiles } from './configuration/files.js';
 import type { CostModel, Estimate } from './cost/estimate.js';
 import type { WeightlessModel } from './cost/products.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, type Geometry, geometryFor, type ModelFacts } from './geometry.js';
+import { centredCrop, type Geometry, geometryFor, type ModelFacts, tileElements } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
-import { candidateOutputs, chooseInput, chooseOutput, choosePreprocess } from './model.js';
+import { fromMetadata, readMetadata } from './metadata.js';
+import { chooseInput, TILE_TYPE_BYTES } from './model.js';
 import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
@@ -30,8 +33,10 @@ import {
   readsAllPixels,
   size,
 } from './options.js';
+import { candidateOutputs, chooseOutputs } from './outputs.js';
 import { type LoadedModel, Pipeline } from './pipeline.js';
 import { type Plan, type Size, sealPlan } from './plan.js';
+import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './reading.js';
 import { findRuntime } from './runtime.js';
 import type { ExtractorStats } from './stats.js';
 
@@ -41,7 +46,7 @@ export interface ExtractorPlan extends Plan {
   readonly outputShape: Layout;
   /** Of the features, in cells. */
   readonly grid: Size;
-  /** Of each scale after merging its tiles, in cells. */
+  /** Of each scale after merging its tiles, in cells; of several outputs, the first one's. */
   readonly grids: readonly Size[];
   /** Each scale's channels of the features: from the first to before the second. */
   readonly channels: readonly (readonly [from: number, to: number])[];
@@ -83,49 +88,57 @@ export class Extractor implements AsyncDisposable {
     const { signal, threads, maxBatch, maxDelay, deterministic, maxBytes } = checked;
     signal?.throwIfAborted();
     const source = await abortable(checkModelSource(model), signal);
+    const files = await abortable(readConfigurationFiles(source.model, checked.configuration), signal);
     const runtime = findRuntime(checked.runtimeLibrary);
     const session = await loadSession(
       { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes },
       signal,
     );
     try {
-      const input = chooseInput(session.inputs, checked.tileSize);
-      const configuration: NativeModelConfiguration = {
+      const carried = readMetadata(session.metadata);
+      const configuration = readConfiguration(files, { ...carried.preprocess, ...checked.preprocess });
+      const reading = chooseReading(checked, carried, configuration, session.inputs[0]?.type);
+      const input = chooseInput(session.inputs, checked.tileSize, reading.tileSize);
+      refuseContradiction(carried, input);
+      const choose = () => candidateOutputs(session.outputs, reading.outputs?.value);
+      const candidates = reading.outputs?.source === 'metadata' ? fromMetadata('output', choose) : choose();
+      const request: NativeModelConfiguration = {
         input: input.index,
-        output: 0,
+        outputs: candidates,
         tile: input.tile,
         fixedBatch: input.fixedBatch,
+        layout: input.layout,
       };
-      const candidates = candidateOutputs(session.outputs, checked.output);
-      const probes = await probeSession(session, configuration, candidates, signal);
-      const probed = probes.map(({ dims }) => dims);
-      const { scale, patchSize, dtype } = checked;
-      const output = chooseOutput(session.outputs, candidates, probed, input, {
-        named: checked.output !== undefined,
-        ...(scale.numPrefixTokens !== undefined && { numPrefixTokens: scale.numPrefixTokens }),
-        ...(patchSize !== undefined && { patchSize }),
+      const probes = await probeSession(session, request, signal).catch((error: unknown) => {
+        throw explainFailure(error, input, reading);
       });
-      const { preprocess, sources } = choosePreprocess(checked.preprocess, session.metadata);
-      const filled = fillPreprocess(preprocess, 'uint8', checked.background);
-      const facts: ModelFacts = { input, output, dtype, ...(patchSize !== undefined && { patchSize }) };
+      const probed = probes.map(({ dims }) => dims);
+      const { scale, dtype } = checked;
+      const patches = choosePatches(reading.patchSize, input.tile, (patchSize) =>
+        chooseOutputs(session.outputs, candidates, probed, input, {
+          named: reading.outputs !== undefined,
+          ...(reading.numPrefixTokens && { numPrefixTokens: reading.numPrefixTokens.value }),
+          ...(patchSize !== undefined && { patchSize }),
+        }),
+      );
+      const { outputs, patchSize } = patches;
+      const filled = fillPreprocess(reading.preprocess, 'uint8', checked.background);
+      const facts: ModelFacts = { input, outputs, dtype, ...(patchSize && { patchSize: patchSize.value }) };
       geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
-      const dims = output.dims.slice(1);
-      const used = { ...configuration, output: output.index };
+      const dims = outputs.map((output) => output.dims.slice(1));
+      const used = { ...request, outputs: outputs.map(({ index }) => index) };
       const batching = await configureSession(session, used, dims, signal);
       const info = describeModel({
         model: source.model,
         session,
         batching,
         runtime,
-        options: checked,
-        input,
-        output,
-        preprocess,
-        sources,
+        read: { configuration, reading, input, patches, candidates: candidates.length },
       });
+      const options = { ...checked, fit: reading.fit.value };
       const weightless = typeof source.model === 'string' ? undefined : await dropWeights(source.model);
       return new Extractor(
-        { session, options: checked, facts, preprocess: filled, batching, configuration: used, weightless },
+        { session, options, facts, preprocess: filled, batching, configuration: used, weightless },
         info,
       );
     } catch (error) {
@@ -261,11 +274,11 @@ export class Extractor implements AsyncDisposable {
     return session.dispose();
   }
 
-  #seal({ plan, shape, ...geometry }: Geometry, image: Size, fit: 'stretch' | 'crop'): ExtractorPlan {
+  #seal({ plan, shapes, ...geometry }: Geometry, image: Size, fit: 'stretch' | 'crop'): ExtractorPlan {
     const { numPrefixTokens, outputShape, grid, channels, dims } = geometry;
     const grids = plan.scales.map(({ rows, columns }) => ({
-      height: rows * shape.grid.height,
-      width: columns * shape.grid.width,
+      height: rows * shapes[0].grid.height,
+      width: columns * shapes[0].grid.width,
     }));
     const crop = fit === 'crop' && { crop: centredCrop(image, this.#loaded.facts.input.tile) };
     return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });
@@ -280,16 +293,15 @@ export class Extractor implements AsyncDisposable {
     const { countProductsOf } = await import('./cost/products.js');
     const products = await countProductsOf(info.model.path ?? weightless, info, configuration, signal);
     const { tile } = facts.input;
-    const [, ...perTile] = facts.output.dims;
     const speed = await measureSpeed((image, { height, width }) => this.#extractOneScale(image, [height, width]), {
       tile,
       unit: batching.fixed ? batching.size : 1,
       workers: batching.workers,
-      tileBytes: 4 * perTile.reduce((product, dim) => product * dim, 1),
+      tileBytes: 4 * tileElements(facts.outputs),
       readsAll: readsAllPixels(info.preprocess.resize),
       mostBytes: readStats(session).bytes.limit,
     });
-    const tileBytes = 4 * info.input.channels * tile.height * tile.width;
+    const tileBytes = TILE_TYPE_BYTES[info.input.type] * info.input.channels * tile.height * tile.width;
     return { products, speed, inWork: { tiles: batching.workers * batching.size, tileBytes } };
   }
 

@@ -1,24 +1,25 @@
 // What scale options lead to with a model: the plan, the shape of the features, and the memory that an image takes.
 
 import { invalid } from './errors.js';
-import type { ModelInput, ModelOutput } from './model.js';
-import { singleTile } from './model.js';
+import type { ModelInput } from './model.js';
 import type { NativeCrop, NativePlan, NativeSize } from './native/addon.js';
 import type { CheckedScaleOptions, Layout } from './options.js';
+import { type ModelOutputs, shapeOfOutput } from './outputs.js';
 import { planFor, type Size } from './plan.js';
-import { refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
+import { refusePrefixOfMaps, type TileShape } from './pool.js';
 
 /** What is known of a loaded model. */
 export interface ModelFacts {
   input: ModelInput;
-  output: ModelOutput;
+  outputs: ModelOutputs;
   patchSize?: number;
   dtype: 'float32' | 'float16';
 }
 
 export interface Geometry {
   plan: NativePlan;
-  shape: TileShape;
+  /** Of each output. */
+  shapes: [TileShape, ...TileShape[]];
   /** Of a tile. The features have them too unless they are a feature map, which has no place for them. */
   numPrefixTokens: number;
   outputShape: Layout;
@@ -38,11 +39,12 @@ export interface Geometry {
 
 /** Of an image of this size; by default of one tile's, whose scales are the same as those of every other image. */
 export function geometryFor(
-  { input, output, patchSize, dtype }: ModelFacts,
+  { input, outputs, patchSize, dtype }: ModelFacts,
   scale: CheckedScaleOptions,
   image: Size = input.tile,
 ): Geometry {
   const { tile } = input;
+  const [output, ...others] = outputs;
   const { maxSplitSize, numPrefixTokens = output.numPrefixTokens, outputShape = output.layout } = scale;
   if (maxSplitSize && (maxSplitSize.height !== tile.height || maxSplitSize.width !== tile.width)) {
     throw invalid(
@@ -54,28 +56,28 @@ export function geometryFor(
   }
   refusePrefixOfMaps(numPrefixTokens, output.layout);
   const plan = planFor(image, scale, { base: tile, tile });
-  const shape =
-    numPrefixTokens === output.numPrefixTokens
-      ? { grid: output.grid, channels: output.channels }
-      : tileShape(output.dims, singleTile(tile), output.layout, numPrefixTokens, patchSize);
+  const shapeOf = (each: ModelOutputs[number]) => shapeOfOutput(each, tile, numPrefixTokens, patchSize);
+  const shapes: Geometry['shapes'] = [shapeOf(output), ...others.map(shapeOf)];
   const { rows = 0, columns = 0 } = plan.scales[plan.outputIndex] ?? {};
-  const grid = { height: rows * shape.grid.height, width: columns * shape.grid.width };
-  const total = shape.channels * plan.scales.length;
+  const grid = { height: rows * shapes[0].grid.height, width: columns * shapes[0].grid.width };
+  const scaleChannels = shapes.reduce((sum, each) => sum + each.channels, 0);
+  const total = scaleChannels * plan.scales.length;
   const dims =
     outputShape === 'bnc' ? [numPrefixTokens + grid.height * grid.width, total] : [total, grid.height, grid.width];
   const tiles = plan.scales.reduce((sum, each) => sum + each.rows * each.columns, 0);
+  const batch = Math.max(1, input.fixedBatch); // filled up with empty tiles
   const resultBytes = (dtype === 'float16' ? 2 : 4) * product(dims);
   return {
     plan,
-    shape,
+    shapes,
     numPrefixTokens,
     outputShape,
     grid,
-    channels: plan.scales.map((_, index) => [index * shape.channels, (index + 1) * shape.channels]),
+    channels: plan.scales.map((_, index) => [index * scaleChannels, (index + 1) * scaleChannels]),
     dims,
     tiles,
     resultBytes,
-    featureBytes: 4 * tiles * product(output.dims) + resultBytes,
+    featureBytes: 4 * batch * Math.ceil(tiles / batch) * tileElements(outputs) + resultBytes,
   };
 }
 
@@ -90,6 +92,11 @@ export function centredCrop(image: NativeSize, tile: NativeSize): NativeCrop {
 /** Whether what the scales are made from has at least twice the height and width of each of them. */
 export function isTwiceAsLarge({ plan }: Geometry, { height, width }: NativeSize): boolean {
   return plan.scales.every((scale) => height >= 2 * scale.height && width >= 2 * scale.width);
+}
+
+/** Numbers that all outputs in use give for one tile. */
+export function tileElements(outputs: ModelOutputs): number {
+  return outputs.reduce((sum, { dims }) => sum + product(dims.slice(1)), 0);
 }
 
 function product(dims: readonly number[]): number {

@@ -8,7 +8,7 @@ export { Extractor, type ExtractorPlan } from './extractor.js';
 export type { FeatureScale, Features, Timings } from './features.js';
 export type { Latency } from './histogram.js';
 export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './image.js';
-export type { ExtractorInfo, ValueInfo } from './info.js';
+export type { ExtractorInfo, OutputInfo, ValueInfo } from './info.js';
 export type { ExtractResult } from './many.js';
 export { type ModelFunction, multiscaleForward } from './multiscale.js';
 export type {

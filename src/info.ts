@@ -1,9 +1,11 @@
 // What an Extractor tells of itself.
 
 import { deepFreeze } from './freeze.js';
-import type { ModelInput, ModelOutput, PreprocessSources, Source } from './model.js';
+import type { PreprocessSources, Source, TileLayout, TileType } from './model.js';
 import type { NativeBatching, NativeSession, NativeValueInfo } from './native/addon.js';
-import { type CheckedExtractorOptions, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
+import { notesOf, type ReadModel } from './notes.js';
+import { type Fit, IMAGE_CHANNELS, type Layout, type Preprocess } from './options.js';
+import type { ModelOutput } from './outputs.js';
 import type { Size } from './plan.js';
 import type { RuntimeLocation } from './runtime.js';
 
@@ -14,6 +16,16 @@ export interface ValueInfo {
   readonly type: string;
   /** A number, or the name of a dimension that is left open ('' when it has none). */
   readonly dims: readonly (number | string)[];
+}
+
+/** A model's output as it is read. */
+export interface OutputInfo {
+  readonly name: string;
+  readonly layout: Layout;
+  /** Of one tile, in cells. */
+  readonly grid: Size;
+  readonly channels: number;
+  readonly numPrefixTokens: number;
 }
 
 export interface ExtractorInfo {
@@ -42,20 +54,22 @@ export interface ExtractorInfo {
     readonly name: string;
     /** Pixels. */
     readonly tileSize: Size;
-    readonly layout: 'nchw';
+    /** [batch, 3, height, width] or [batch, height, width, 3]. */
+    readonly layout: TileLayout;
+    readonly type: TileType;
     readonly channels: number;
     /** Rows that the model demands in every call; 0: any. */
     readonly fixedBatch: number;
   };
-  /** The output in use. */
-  readonly output: {
-    readonly name: string;
-    readonly layout: Layout;
-    /** Of one tile, in cells. */
-    readonly grid: Size;
-    readonly channels: number;
-    readonly numPrefixTokens: number;
+  /** The output in use; of several, the first, whose grid the features have. */
+  readonly output: OutputInfo & {
+    /** Pixels along a side of a token's patch, where something told it; else the grid was found from the tokens alone. */
+    readonly patchSize?: number;
   };
+  /** All outputs in use: those whose features are joined, in order. */
+  readonly outputsInUse: readonly OutputInfo[];
+  /** How images of another aspect ratio are fitted, unless extract() is told otherwise. */
+  readonly fit: Fit;
   /**
    * Whether an image's features are the same, bit by bit, alone and beside others: a tile's were, in every batch that was
    * tried at load. Some models' are not (a product with one row may be summed in another order, dynamic int8 takes one
@@ -74,13 +88,29 @@ export interface ExtractorInfo {
   readonly outputs: readonly ValueInfo[];
   /** In force. */
   readonly preprocess: Readonly<Required<Preprocess>>;
-  /** Where each fact is from: the caller's options, the model's metadata or shapes, or a default. */
+  /** What was read beside the model. */
+  readonly configuration: {
+    /** Absolute paths. */
+    readonly files: readonly string[];
+    /** The type of the image processor, as preprocessor_config.json has it. */
+    readonly processor?: string;
+    /** As config.json has it. */
+    readonly modelType?: string;
+  };
+  /**
+   * Where each fact is from: the caller's options, the model's metadata or shapes, the configuration files beside it, or a
+   * default.
+   */
   readonly sources: {
     readonly tileSize: Source;
+    readonly patchSize: Source;
     readonly output: Source;
     readonly numPrefixTokens: Source;
+    readonly fit: Source;
     readonly preprocess: Readonly<PreprocessSources>;
   };
+  /** What was guessed, and what contradicts what: sentences for people. */
+  readonly notes: readonly string[];
 }
 
 export interface Description {
@@ -88,25 +118,14 @@ export interface Description {
   session: NativeSession;
   batching: NativeBatching;
   runtime: RuntimeLocation;
-  options: CheckedExtractorOptions;
-  input: ModelInput;
-  output: ModelOutput;
-  preprocess: Required<Preprocess>;
-  sources: PreprocessSources;
+  read: ReadModel;
 }
 
 /** Frozen, plain data. */
-export function describeModel({
-  model,
-  session,
-  batching,
-  runtime,
-  options,
-  input,
-  output,
-  preprocess,
-  sources,
-}: Description): ExtractorInfo {
+export function describeModel({ model, session, batching, runtime, read }: Description): ExtractorInfo {
+  const { input, reading } = read;
+  const { outputs, patchSize } = read.patches;
+  const { files, processor, modelType } = read.configuration;
   const later = 'not available in this version of manyscale';
   return deepFreeze({
     model: {
@@ -127,29 +146,38 @@ export function describeModel({
     input: {
       name: input.name,
       tileSize: { ...input.tile },
-      layout: 'nchw',
+      layout: input.layout,
+      type: input.type,
       channels: IMAGE_CHANNELS,
       fixedBatch: input.fixedBatch,
     },
-    output: {
-      name: output.name,
-      layout: output.layout,
-      grid: { ...output.grid },
-      channels: output.channels,
-      numPrefixTokens: output.numPrefixTokens,
-    },
+    output: { ...outputInfo(outputs[0]), ...(patchSize && { patchSize: patchSize.value }) },
+    outputsInUse: outputs.map(outputInfo),
+    fit: reading.fit.value,
     batchInvariant: batching.invariant,
     batching: { maxBatch: batching.size, fixed: batching.fixed, workers: batching.workers },
     inputs: session.inputs.map(valueInfo),
     outputs: session.outputs.map(valueInfo),
-    preprocess,
+    preprocess: reading.preprocess,
+    configuration: {
+      files,
+      ...(processor !== undefined && { processor }),
+      ...(modelType !== undefined && { modelType }),
+    },
     sources: {
       tileSize: input.tileSource,
-      output: options.output === undefined ? 'model' : 'option',
-      numPrefixTokens: options.scale.numPrefixTokens === undefined ? 'model' : 'option',
-      preprocess: sources,
+      patchSize: patchSize?.source ?? 'model',
+      output: reading.outputs?.source ?? 'model',
+      numPrefixTokens: reading.numPrefixTokens?.source ?? 'model',
+      fit: reading.fit.source,
+      preprocess: reading.preprocessSources,
     },
+    notes: notesOf(read),
   } satisfies ExtractorInfo);
+}
+
+function outputInfo({ name, layout, grid, channels, numPrefixTokens }: ModelOutput): OutputInfo {
+  return { name, layout, grid: { ...grid }, channels, numPrefixTokens };
 }
 
 /** The runtime's description as a user reads it. */

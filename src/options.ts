@@ -17,6 +17,15 @@ export type ChannelOrder = 'rgb' | 'bgr';
 /** How an image of another aspect ratio than the tile's is fitted: see ExtractorOptions.fit. */
 export type Fit = 'stretch' | 'crop' | 'keep';
 
+/** What happens to sides that tiles do not fill: see ScaleOptions.uneven. */
+export type Uneven = 'refuse' | 'resize' | 'pad';
+
+/** How overlapping tiles share a cell: see ScaleOptions.blend. */
+export type Blend = 'linear' | 'average';
+
+/** A way of cutting that known models were trained with: see ExtractorOptions.preset. */
+export type Preset = 'llava-s2' | 'dynamic-s2' | 'internvl' | 'anyres';
+
 export type Device = 'auto' | 'cpu' | 'cuda' | 'tensorrt';
 
 /** One number for a square, or [height, width]; pixels. */
@@ -45,6 +54,24 @@ export interface ScaleOptions {
    * tokens become a feature map (without the prefix tokens, which belong to no place) and the other way round.
    */
   outputShape?: Layout;
+  /** Leave the prefix tokens out of the result. Default false. */
+  dropPrefixTokens?: boolean;
+  /**
+   * What happens to sides that tiles do not fill. 'refuse': an error that names the nearest that work. 'resize': the scale is made as large
+   * as the next that works. 'pad': it keeps its size and is padded to there, right and below, with zeros after normalisation; the padding's
+   * features are left out. Default 'refuse'; Extractor with fit 'keep': 'resize'.
+   */
+  uneven?: Uneven;
+  /**
+   * How much neighbouring tiles overlap, at least: whole pixels or, below 1, a part of the tile. Tiles are spread evenly, as few as that
+   * takes; with an Extractor overlaps are whole cells. Default 0.
+   */
+  overlap?: number;
+  /**
+   * How overlapping tiles share a cell. 'linear' (default): a tile's weight falls to its edge in a straight line over what it shares with its
+   * neighbour. 'average': all alike.
+   */
+  blend?: Blend;
 }
 
 /** Pixels to model input: value = (pixel * rescale - mean) / std. */
@@ -68,7 +95,8 @@ export interface SplitOptions extends Preprocess {
 }
 
 /** What pool() takes beside the plan; each overrides what the plan carries. */
-export interface PoolOptions extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex'> {
+export interface PoolOptions
+  extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'> {
   /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
 }
@@ -108,25 +136,39 @@ export interface ExtractManyOptions extends ExtractOptions {
 }
 
 export interface ExtractorOptions extends ScaleOptions {
-  /** Name of the model output to use. Default: the first that has a place for every cell of a tile. */
+  /**
+   * Name of the model output to use. Default: the first that has a place for every cell of a tile. Several, all feature maps or all
+   * tokens with as many prefix tokens, are joined along the channels, on the grid of the first one.
+   */
   output?: string | readonly string[];
-  /** The model's input size in pixels; needed only if the model leaves it open. */
+  /** The model's input size in pixels; needed only if the model leaves it open and no metadata or configuration file has it. */
   tileSize?: SideLengths;
   /** Pixels along a side of a token's patch; needed only where the prefix tokens or the grid that are found are wrong. */
   patchSize?: number;
   /**
-   * 'stretch' (default): the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the
-   * tile's aspect ratio, then every scale from it. 'keep' is not available in this version.
+   * 'stretch': the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the
+   * tile's aspect ratio, then every scale from it. 'keep': every scale has the image's aspect ratio and about as many pixels as a
+   * stretched one, (scale * tile height) * (scale * tile width); its sides are then rounded or padded as `uneven` says. Default: what
+   * the model's metadata or configuration files say, else 'stretch'.
    */
   fit?: Fit;
-  /** Not available in this version. */
-  preset?: 'llava-s2' | 'dynamic-s2' | 'internvl' | 'anyres';
-  /** Not available in this version. */
+  /**
+   * A way of cutting that known models were trained with, in place of fit, uneven and overlap (docs/cutting.md). 'llava-s2' and
+   * 'dynamic-s2' join scales, default [1, 2, 3]; 'internvl' and 'anyres' give tiles one after another: [tiles, tokens, channels].
+   */
+  preset?: Preset;
+  /**
+   * Presets: most tiles of the scale that follows the image's aspect ratio. Default 12; 'anyres': as many as its resolutions have, which
+   * `imageSizes` may name.
+   */
   maxTiles?: number;
-  /** Not available in this version. */
-  overlap?: number;
-  /** Over the model's metadata, over the defaults. */
+  /** Over the model's metadata, over its configuration files, over the defaults. */
   preprocess?: Preprocess;
+  /**
+   * The folder of the model's preprocessor_config.json and config.json; false: they are not looked for. Default: beside the
+   * model, or in the folder above where the model's is named 'onnx'; none for models given as bytes.
+   */
+  configuration?: string | false;
   /** 'auto' (default) and 'cpu' compute on the CPU; 'cuda' and 'tensorrt' are not available in this version. */
   device?: Device;
   /** Refuse to fall back to another device than the one asked for. Default false. */
@@ -189,7 +231,9 @@ const LAYOUTS = ['bnc', 'bchw'] as const;
 const CHANNEL_ORDERS = ['rgb', 'bgr'] as const;
 const FITS = ['stretch', 'crop', 'keep'] as const;
 const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt'] as const;
-const PRESETS = ['llava-s2', 'dynamic-s2', 'internvl', 'anyres'] as const;
+const UNEVEN = ['refuse', 'resize', 'pad'] as const;
+const BLENDS = ['linear', 'average'] as const;
+export const PRESETS = ['llava-s2', 'dynamic-s2', 'internvl', 'anyres'] as const;
 const COLOR_PROFILES = ['ignore', 'convert'] as const;
 const DTYPES = ['float32', 'float16'] as const;
 
@@ -232,6 +276,9 @@ const NAMES: ReadonlySet<string> = new Set(
     resizeOutputToIndex: 0,
     numPrefixTokens: 0,
     outputShape: 0,
+    dropPrefixTokens: 0,
+    uneven: 0,
+    blend: 0,
     mean: 0,
     std: 0,
     rescale: 0,
@@ -250,6 +297,7 @@ const NAMES: ReadonlySet<string> = new Set(
     maxTiles: 0,
     overlap: 0,
     preprocess: 0,
+    configuration: 0,
     device: 0,
     strict: 0,
     threads: 0,
@@ -300,7 +348,7 @@ export function integer(value: unknown, least: number, what: string): number {
 }
 
 /** A number (square) or [height, width] as a size. */
-function sideLengths(value: unknown, what: string): NativeSize {
+export function sideLengths(value: unknown, what: string): NativeSize {
   if (typeof value === 'number') {
     const side = integer(value, 1, what);
     return { height: side, width: side };
@@ -338,6 +386,17 @@ export interface CheckedScaleOptions {
   resizeOutputToIndex?: number;
   numPrefixTokens?: number;
   outputShape?: Layout;
+  dropPrefixTokens?: boolean;
+  uneven?: Uneven;
+  overlap?: number;
+  blend?: Blend;
+}
+
+function overlapOf(value: unknown): number {
+  const overlap = finite(value, 'overlap');
+  if (overlap < 0 || (overlap >= 1 && !Number.isSafeInteger(overlap)))
+    throw invalid('whole pixels, or a part of the tile from 0 to below 1,', 'overlap', value);
+  return overlap;
 }
 
 export function checkScaleOptions(options: ScaleOptions): CheckedScaleOptions {
@@ -354,6 +413,11 @@ export function checkScaleOptions(options: ScaleOptions): CheckedScaleOptions {
   if (options.numPrefixTokens !== undefined)
     checked.numPrefixTokens = integer(options.numPrefixTokens, 0, 'numPrefixTokens');
   if (options.outputShape !== undefined) checked.outputShape = oneOf(options.outputShape, LAYOUTS, 'outputShape');
+  if (options.dropPrefixTokens !== undefined)
+    checked.dropPrefixTokens = flag(options.dropPrefixTokens, false, 'dropPrefixTokens');
+  if (options.uneven !== undefined) checked.uneven = oneOf(options.uneven, UNEVEN, 'uneven');
+  if (options.overlap !== undefined) checked.overlap = overlapOf(options.overlap);
+  if (options.blend !== undefined) checked.blend = oneOf(options.blend, BLENDS, 'blend');
   return checked;
 }
 
@@ -367,14 +431,16 @@ export function mergeScaleOptions(under: CheckedScaleOptions, over: CheckedScale
 
 /** What the native planner wants, without base and tile. */
 export function planOptions(options: CheckedScaleOptions): NativePlanOptions {
-  const { scales, imageSizes, maxSplitSize, resizeOutputToIndex = DEFAULTS.resizeOutputToIndex } = options;
+  const { scales, imageSizes, maxSplitSize, uneven, overlap } = options;
   if (!scales && !imageSizes)
     throw invalid('an array', 'scales or imageSizes', undefined, 'for example scales: [1, 2]');
   return {
     ...(scales && { scales }),
     ...(imageSizes && { imageSizes }),
     ...(maxSplitSize && { maxSplitSize }),
-    resizeOutputToIndex,
+    ...(uneven && { uneven }),
+    ...(overlap && { overlap }),
+    resizeOutputToIndex: options.resizeOutputToIndex ?? DEFAULTS.resizeOutputToIndex,
   };
 }
 
@@ -500,11 +566,13 @@ export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
   /** The caller named scales or sizes: they are no default. */
   namesScales: boolean;
-  fit: 'stretch' | 'crop';
-  output?: string;
+  fit?: 'stretch' | 'crop';
+  /** At least one. */
+  output?: string[];
   tileSize?: NativeSize;
   patchSize?: number;
   preprocess: Preprocess;
+  configuration?: string | false;
   device: 'auto' | 'cpu';
   strict: boolean;
   /** 0: one per thread of the executor. */
@@ -530,18 +598,25 @@ function refuseLaterWork(options: ExtractorOptions): void {
   for (const name of ['preset', 'maxTiles', 'overlap'] as const) {
     if (options[name] !== undefined) throw laterWork('undefined', name, options[name]);
   }
-  if (Array.isArray(options.output)) throw laterWork('the name of one output', 'output', options.output);
+}
+
+/** Names of outputs that are to be joined. */
+export function checkOutputNames(value: unknown, what: string): string[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalid('the name of an output, or an array of at least one,', what, value);
+  const names = value.map((name: unknown) => text(name, what));
+  if (new Set(names).size !== names.length) throw invalid('each name once', what, value);
+  return names;
 }
 
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
   refuseLaterWork(options);
   const namesScales = options.scales !== undefined || options.imageSizes !== undefined;
-  const {
-    scale,
-    fit = DEFAULTS.fit,
-    signal,
-  } = checkExtractOptions({ ...options, ...(!namesScales && { scales: DEFAULTS.scales }) });
+  const { scale, fit, signal } = checkExtractOptions({
+    ...options,
+    ...(!namesScales && { scales: DEFAULTS.scales }),
+  });
   const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
   if (device === 'cuda' || device === 'tensorrt') {
     throw new ManyscaleError(
@@ -553,11 +628,14 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   return {
     scale,
     namesScales,
-    fit,
-    ...(options.output !== undefined && { output: text(options.output, 'output') }),
+    ...(fit !== undefined && { fit }),
+    ...(options.output !== undefined && {
+      output: checkOutputNames(typeof options.output === 'string' ? [options.output] : options.output, 'output'),
+    }),
     ...(options.tileSize !== undefined && { tileSize: sideLengths(options.tileSize, 'tileSize') }),
     ...(patchSize !== undefined && { patchSize }),
     preprocess: checkPreprocess(options.preprocess, IMAGE_CHANNELS),
+    ...(options.configuration !== undefined && { configuration: checkConfiguration(options.configuration) }),
     device,
     strict: flag(options.strict, false, 'strict'),
     threads: options.threads === undefined ? 0 : integer(options.threads, 1, 'threads'),
@@ -587,6 +665,12 @@ function delay(value: unknown): number {
     throw invalid(`a number from 0 to ${LONGEST_DELAY} (milliseconds)`, 'maxDelay', value);
   }
   return milliseconds;
+}
+
+function checkConfiguration(value: unknown): string | false {
+  if (value === false) return false;
+  if (typeof value === 'string') return text(value, 'configuration');
+  throw invalid('the path of a folder, or false,', 'configuration', value);
 }
 
 function text(value: unknown, what: string): string {

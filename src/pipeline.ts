@@ -27,7 +27,7 @@ import { Tensor } from './tensor.js';
 
 export interface LoadedModel {
   session: NativeSession;
-  options: CheckedExtractorOptions;
+  options: CheckedExtractorOptions & { fit: Job['fit'] };
   facts: ModelFacts;
   preprocess: NativePreprocess;
   batching: NativeBatching;
@@ -195,8 +195,8 @@ export class Pipeline {
     { started, wait, decode }: { started: number; wait: number; decode: number },
   ): Promise<Features> {
     const { session, facts, preprocess } = this.#loaded;
-    const { plan, shape, numPrefixTokens, outputShape, grid, channels, dims } = geometry;
-    const { input, output, dtype } = facts;
+    const { plan, shapes, numPrefixTokens, outputShape, grid, channels, dims } = geometry;
+    const { input, outputs, dtype } = facts;
     run.signal.throwIfAborted();
     const crop = fit === 'crop' ? centredCrop(image, input.tile) : undefined;
     const { result, ended } = startExtract(
@@ -206,11 +206,11 @@ export class Pipeline {
         plan: { ...plan, image: { height: image.height, width: image.width } },
         ...(crop && { crop }),
         preprocess,
-        layout: output.layout,
+        layout: outputs[0].layout,
         outputLayout: outputShape,
         numPrefixTokens,
-        grid: shape.grid,
-        channels: shape.channels,
+        grids: shapes.map((shape) => shape.grid),
+        channels: shapes.map((shape) => shape.channels),
         dtype,
       },
       run.signal,

@@ -79,7 +79,7 @@ struct Limit {
     for (int64_t first = next.fetch_add(batch); first < count; first = next.fetch_add(batch)) {
       std::vector<int64_t> in = in_dims, out = out_dims;
       in[0] = out[0] = std::min(batch, count - first);
-      session->run(input, tiles.data() + first * elements(in_dims), in, output, features.data() + first * elements(out_dims), out, nullptr);
+      session->run(input, tiles.data() + first * elements(in_dims), in, {{output, features.data() + first * elements(out_dims), out}}, nullptr);
     }
   }
 

@@ -93,30 +93,96 @@ std::vector<double> to_numbers(const Napi::Array& array, const char* name) {
   return numbers;
 }
 
+std::vector<std::vector<int64_t>> to_lists_of_integers(const Napi::Array& array, const char* name) {
+  std::vector<std::vector<int64_t>> lists;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::Value value = array.Get(i);
+    if (!value.IsArray()) refuse_type(array, "arrays", name);
+    lists.emplace_back();
+    for (const double number : to_numbers(value.As<Napi::Array>(), name)) lists.back().push_back(to_integer(array.Env(), number, name));
+  }
+  return lists;
+}
+
 Size to_size(const Napi::Object& object) { return {get_integer(object, "height"), get_integer(object, "width")}; }
+
+namespace {
+
+std::vector<int64_t> to_positions(const Napi::Object& scale, const char* name) {
+  if (!has(scale, name)) return {};
+  std::vector<int64_t> positions;
+  for (const double value : to_numbers(get_array(scale, name), name)) positions.push_back(to_integer(scale.Env(), value, name));
+  return positions;
+}
+
+Rectangle to_rectangle(const Napi::Object& object) {
+  return {get_integer(object, "top"), get_integer(object, "left"), get_integer(object, "height"), get_integer(object, "width")};
+}
+
+Scale to_scale(const Napi::Object& object) {
+  Scale scale;
+  scale.height = get_integer(object, "height");
+  scale.width = get_integer(object, "width");
+  scale.rows = get_integer(object, "rows");
+  scale.columns = get_integer(object, "columns");
+  scale.tile_height = get_integer(object, "tileHeight");
+  scale.tile_width = get_integer(object, "tileWidth");
+  if (has(object, "content")) scale.content = to_rectangle(get_object(object, "content"));
+  if (has(object, "padding")) scale.padding = get_string(object, "padding") == "background" ? Padding::kBackground : Padding::kZero;
+  scale.tops = to_positions(object, "tops");
+  scale.lefts = to_positions(object, "lefts");
+  return scale;
+}
+
+std::vector<Size> to_sizes(const Napi::Object& object, const char* name) {
+  std::vector<Size> sizes;
+  const Napi::Array array = get_array(object, name);
+  for (uint32_t i = 0; i < array.Length(); i++) sizes.push_back(to_size(element(array, i, name)));
+  return sizes;
+}
+
+Uneven to_uneven(Napi::Env env, const std::string& name) {
+  if (name == "refuse") return Uneven::kRefuse;
+  if (name == "resize") return Uneven::kResize;
+  if (name == "pad") return Uneven::kPad;
+  refuse(env, "Expected 'refuse', 'resize' or 'pad' for uneven but received '" + name + "'");
+}
+
+}  // namespace
 
 Plan to_plan(const Napi::Object& object) {
   std::vector<Scale> scales;
   const Napi::Array array = get_array(object, "scales");
-  for (uint32_t i = 0; i < array.Length(); i++) {
-    const Napi::Object scale = element(array, i, "scales");
-    scales.push_back({get_integer(scale, "height"), get_integer(scale, "width"), get_integer(scale, "rows"), get_integer(scale, "columns"),
-                      get_integer(scale, "tileHeight"), get_integer(scale, "tileWidth")});
-  }
+  for (uint32_t i = 0; i < array.Length(); i++) scales.push_back(to_scale(element(array, i, "scales")));
   return check_plan(to_size(get_object(object, "image")), scales, get_integer(object, "outputIndex"));
 }
 
 PlanOptions to_plan_options(const Napi::Object& object) {
   PlanOptions options;
   if (has(object, "scales")) options.scales = to_numbers(get_array(object, "scales"), "scales");
-  if (has(object, "imageSizes")) {
-    const Napi::Array sizes = get_array(object, "imageSizes");
-    for (uint32_t i = 0; i < sizes.Length(); i++) options.image_sizes.push_back(to_size(element(sizes, i, "imageSizes")));
-  }
+  if (has(object, "imageSizes")) options.image_sizes = to_sizes(object, "imageSizes");
   if (has(object, "base")) options.base = to_size(get_object(object, "base"));
   if (has(object, "maxSplitSize")) options.max_split_size = to_size(get_object(object, "maxSplitSize"));
   if (has(object, "tile")) options.tile = to_size(get_object(object, "tile"));
+  options.keep_aspect = has(object, "keepAspect") && get_boolean(object, "keepAspect");
+  if (has(object, "uneven")) options.uneven = to_uneven(object.Env(), get_string(object, "uneven"));
+  if (has(object, "overlap")) options.overlap = get_number(object, "overlap");
+  if (has(object, "overlapUnit")) options.overlap_unit = to_size(get_object(object, "overlapUnit"));
   options.resize_output_to_index = get_integer(object, "resizeOutputToIndex");
+  return options;
+}
+
+PresetOptions to_preset_options(const Napi::Object& object) {
+  PresetOptions options;
+  const std::string name = get_string(object, "preset");
+  const auto preset = find_preset(name);
+  if (!preset) refuse(object.Env(), "Expected the name of a preset for preset but received '" + name + "'");
+  options.preset = *preset;
+  options.tile = to_size(get_object(object, "tile"));
+  if (has(object, "scales")) options.scales = to_numbers(get_array(object, "scales"), "scales");
+  if (has(object, "maxTiles")) options.max_tiles = get_integer(object, "maxTiles");
+  if (has(object, "resolutions")) options.resolutions = to_sizes(object, "resolutions");
+  if (has(object, "resizeOutputToIndex")) options.resize_output_to_index = get_integer(object, "resizeOutputToIndex");
   return options;
 }
 
@@ -126,6 +192,15 @@ pool::Layout to_layout(const std::string& name) {
   throw Error(ErrorCode::kInvalidArgument, "Expected 'bnc' or 'bchw' for a layout but received '" + name + "'");
 }
 
+std::vector<pool::ScaleFeatures> to_tile_features(const Napi::Object& object) {
+  const Napi::Array grids = get_array(object, "grids");
+  const std::vector<double> channels = to_numbers(get_array(object, "channels"), "channels");
+  if (grids.Length() != channels.size()) refuse(object.Env(), "Expected as many channels as grids for tile features but received another number");
+  std::vector<pool::ScaleFeatures> features;
+  for (uint32_t i = 0; i < grids.Length(); i++) features.push_back({to_size(element(grids, i, "grids")), to_integer(object.Env(), channels[i], "channels")});
+  return features;
+}
+
 Napi::Object from_size(Napi::Env env, const Size& size) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("height", static_cast<double>(size.height));
@@ -133,21 +208,45 @@ Napi::Object from_size(Napi::Env env, const Size& size) {
   return object;
 }
 
+namespace {
+
+Napi::Object from_rectangle(Napi::Env env, const Rectangle& rectangle) {
+  Napi::Object object = from_size(env, {rectangle.height, rectangle.width});
+  object.Set("top", static_cast<double>(rectangle.top));
+  object.Set("left", static_cast<double>(rectangle.left));
+  return object;
+}
+
+Napi::Array from_positions(Napi::Env env, const std::vector<int64_t>& positions) {
+  Napi::Array array = Napi::Array::New(env, positions.size());
+  for (size_t i = 0; i < positions.size(); i++) array.Set(static_cast<uint32_t>(i), static_cast<double>(positions[i]));
+  return array;
+}
+
+// Without what an ordinary scale has not.
+Napi::Object from_scale(Napi::Env env, const Scale& scale) {
+  Napi::Object value = from_size(env, scale.size());
+  value.Set("rows", static_cast<double>(scale.rows));
+  value.Set("columns", static_cast<double>(scale.columns));
+  value.Set("tileHeight", static_cast<double>(scale.tile_height));
+  value.Set("tileWidth", static_cast<double>(scale.tile_width));
+  if (scale.content) value.Set("content", from_rectangle(env, *scale.content));
+  if (!scale.covers()) value.Set("padding", scale.padding == Padding::kBackground ? "background" : "zero");
+  if (!scale.tops.empty()) value.Set("tops", from_positions(env, scale.tops));
+  if (!scale.lefts.empty()) value.Set("lefts", from_positions(env, scale.lefts));
+  return value;
+}
+
+}  // namespace
+
 Napi::Object from_plan(Napi::Env env, const Plan& plan) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("image", from_size(env, plan.image));
   Napi::Array scales = Napi::Array::New(env, plan.scales.size());
-  for (size_t i = 0; i < plan.scales.size(); i++) {
-    const Scale& scale = plan.scales[i];
-    Napi::Object value = from_size(env, scale.size());
-    value.Set("rows", static_cast<double>(scale.rows));
-    value.Set("columns", static_cast<double>(scale.columns));
-    value.Set("tileHeight", static_cast<double>(scale.tile_height));
-    value.Set("tileWidth", static_cast<double>(scale.tile_width));
-    scales.Set(static_cast<uint32_t>(i), value);
-  }
+  for (size_t i = 0; i < plan.scales.size(); i++) scales.Set(static_cast<uint32_t>(i), from_scale(env, plan.scales[i]));
   object.Set("scales", scales);
   object.Set("outputIndex", static_cast<double>(plan.output_index));
+  if (plan.via) object.Set("via", from_scale(env, *plan.via));
   return object;
 }
 
@@ -225,10 +324,7 @@ engine::SplitRequest to_split_request(const Napi::Object& object, const split::S
   engine::SplitRequest request;
   request.source = source;
   request.plan = to_plan(get_object(object, "plan"));
-  if (has(object, "crop")) {
-    const Napi::Object crop = get_object(object, "crop");
-    request.crop = Rectangle{get_integer(crop, "top"), get_integer(crop, "left"), get_integer(crop, "height"), get_integer(crop, "width")};
-  }
+  if (has(object, "crop")) request.crop = to_rectangle(get_object(object, "crop"));
   const Napi::Object preprocess = get_object(object, "preprocess");
   request.preprocess.mean = to_numbers(get_array(preprocess, "mean"), "mean");
   request.preprocess.std = to_numbers(get_array(preprocess, "std"), "std");
@@ -245,6 +341,16 @@ engine::SplitRequest to_split_request(const Napi::Object& object, const split::S
     request.preprocess.background[i] = static_cast<uint8_t>(value);
   }
   return request;
+}
+
+pool::Options to_pool_options(const Napi::Object& object) {
+  pool::Options options;
+  options.input = to_layout(get_string(object, "layout"));
+  options.output = to_layout(get_string(object, "outputLayout"));
+  options.prefix = get_integer(object, "numPrefixTokens");
+  options.drop_prefix = has(object, "dropPrefixTokens") && get_boolean(object, "dropPrefixTokens");
+  if (has(object, "blend")) options.blend = get_string(object, "blend") == "average" ? pool::Blend::kAverage : pool::Blend::kLinear;
+  return options;
 }
 
 Result make_result(Napi::Env env, int64_t elements, pool::OutputType type) {

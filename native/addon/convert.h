@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/preset.h"
 #include "engine/model.h"
 #include "engine/parts.h"
 #include "engine/tile_engine.h"
@@ -26,11 +27,15 @@ std::string get_string(const Napi::Object& object, const char* name);
 Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
 std::vector<double> to_numbers(const Napi::Array& array, const char* name);
+std::vector<std::vector<int64_t>> to_lists_of_integers(const Napi::Array& array, const char* name);
 
 Size to_size(const Napi::Object& object);
 Plan to_plan(const Napi::Object& object);  // recomputed and checked
 PlanOptions to_plan_options(const Napi::Object& object);
+PresetOptions to_preset_options(const Napi::Object& object);
 pool::Layout to_layout(const std::string& name);
+pool::Options to_pool_options(const Napi::Object& object);                      // without the type of the output
+std::vector<pool::ScaleFeatures> to_tile_features(const Napi::Object& object);  // { grids, channels }
 
 Napi::Object from_size(Napi::Env env, const Size& size);
 Napi::Object from_plan(Napi::Env env, const Plan& plan);

@@ -15,9 +15,21 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
   return from_plan(info.Env(), make_plan(to_size(argument_object(info, 0)), to_plan_options(argument_object(info, 1))));
 }
 
+Napi::Value preset_plan(const Napi::CallbackInfo& info) {
+  return from_plan(info.Env(), make_preset_plan(to_size(argument_object(info, 0)), to_preset_options(argument_object(info, 1))));
+}
+
 Napi::Value check_plan(const Napi::CallbackInfo& info) {
   to_plan(argument_object(info, 0));
   return info.Env().Undefined();
+}
+
+Napi::Value merged_grids(const Napi::CallbackInfo& info) {
+  const Plan plan = to_plan(argument_object(info, 0));
+  const Size grid = to_size(argument_object(info, 1));
+  Napi::Array grids = Napi::Array::New(info.Env(), plan.scales.size());
+  for (size_t i = 0; i < plan.scales.size(); i++) grids.Set(static_cast<uint32_t>(i), from_size(info.Env(), engine::merged_grid(plan.scales[i], grid)));
+  return grids;
 }
 
 Napi::Value find_grid(const Napi::CallbackInfo& info) {
@@ -64,20 +76,11 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
   engine::PoolRequest request;
   request.plan = to_plan(get_object(object, "plan"));
   request.batch = get_integer(object, "batch");
-  request.input = to_layout(get_string(object, "input"));
-  request.output = to_layout(get_string(object, "output"));
-  request.prefix = get_integer(object, "numPrefixTokens");
-  const Napi::Array grids = get_array(object, "grids");
-  const Napi::Array channels = get_array(object, "channels");
+  request.options = to_pool_options(object);
+  request.features = to_tile_features(object);
   const Napi::Array features = get_array(object, "features");
-  for (uint32_t i = 0; i < grids.Length() && i < channels.Length(); i++) {
-    const Napi::Value grid = grids.Get(i);
-    const Napi::Value count = channels.Get(i);
-    if (!grid.IsObject() || !count.IsNumber())
-      throw Error(ErrorCode::kInvalidArgument, "Expected a grid and a number of channels for every scale but received another type");
-    request.features.push_back({to_size(grid.As<Napi::Object>()), count.As<Napi::Number>().Int64Value()});
-  }
-  request.joined = features.Length() == 1 && request.plan.scales.size() > 1;
+  request.sequence = get_boolean(object, "sequence");
+  request.joined = request.sequence || (features.Length() == 1 && request.plan.scales.size() > 1);
   const auto params = std::make_shared<const pool::Params>(engine::pool_params(request));
 
   const std::vector<int64_t> elements = engine::pool_source_elements(*params, request.joined);
@@ -116,7 +119,9 @@ Napi::Value pool(const Napi::CallbackInfo& info) {
 
 void export_operations(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "plan", plan);
+  export_function(env, exports, "presetPlan", preset_plan);
   export_function(env, exports, "checkPlan", check_plan);
+  export_function(env, exports, "mergedGrids", merged_grids);
   export_function(env, exports, "findGrid", find_grid);
   export_function(env, exports, "findTokenLayout", find_token_layout);
   export_function(env, exports, "split", split);

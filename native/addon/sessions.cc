@@ -18,44 +18,33 @@ namespace {
 struct Session {
   std::shared_ptr<engine::Client> client;
   std::shared_ptr<engine::Budget> budget;
-  size_t input_count = 0;
-  size_t output_count = 0;
   std::atomic<size_t> batch_class{SIZE_MAX};  // none before configure()
 
   engine::TileEngine& engine() const { return client->engine(); }
 };
 using SessionPointer = std::shared_ptr<Session>;
 
-void check_index(size_t index, size_t count, const char* what) {
-  if (index >= count)
-    throw Error(ErrorCode::kInvalidArgument,
-                std::string("Expected an index below ") + std::to_string(count) + " for " + what + " but received " + std::to_string(index));
+// Indices are checked where they are used, by the engine.
+size_t to_index(double value) { return value >= 0 && value < INT32_MAX ? static_cast<size_t>(value) : SIZE_MAX; }
+
+split::TileLayout to_tile_layout(const std::string& name) {
+  if (name == "nchw") return split::TileLayout::kNchw;
+  if (name == "nhwc") return split::TileLayout::kNhwc;
+  throw Error(ErrorCode::kInvalidArgument, "Expected 'nchw' or 'nhwc' for a layout of tiles but received '" + name + "'");
 }
 
-engine::ModelConfiguration to_configuration(const Session& session, const Napi::Object& object) {
+engine::ModelConfiguration to_configuration(const Napi::Object& object) {
   engine::ModelConfiguration configuration;
-  configuration.input = static_cast<size_t>(get_integer(object, "input"));
-  configuration.output = static_cast<size_t>(get_integer(object, "output"));
+  configuration.input = to_index(get_number(object, "input"));
+  for (const double output : to_numbers(get_array(object, "outputs"), "outputs")) configuration.outputs.push_back(to_index(output));
   configuration.tile = to_size(get_object(object, "tile"));
   configuration.fixed_batch = get_integer(object, "fixedBatch");
-  check_index(configuration.input, session.input_count, "a model's input");
-  check_index(configuration.output, session.output_count, "a model's output");
+  configuration.layout = to_tile_layout(get_string(object, "layout"));
   return configuration;
 }
 
-std::vector<int64_t> argument_integers(const Napi::CallbackInfo& info, size_t index) {
-  std::vector<int64_t> values;
-  for (const double value : to_numbers(argument_object(info, index).As<Napi::Array>(), "an argument")) values.push_back(static_cast<int64_t>(value));
-  return values;
-}
-
 Napi::Value probe(const SessionPointer& session, const Napi::CallbackInfo& info) {
-  const engine::ModelConfiguration configuration = to_configuration(*session, argument_object(info, 0));
-  std::vector<size_t> outputs;
-  for (const int64_t output : argument_integers(info, 1)) {
-    outputs.push_back(static_cast<size_t>(output));
-    check_index(outputs.back(), session->output_count, "a model's output");
-  }
+  const engine::ModelConfiguration configuration = to_configuration(argument_object(info, 0));
   const auto found = std::make_shared<std::vector<runtime::ValueInfo>>();
   const auto control = std::make_shared<runtime::RunControl>();
   Environment::Call call;
@@ -67,13 +56,12 @@ Napi::Value probe(const SessionPointer& session, const Napi::CallbackInfo& info)
   return Environment::of(info.Env())
       .run_task(
           std::move(call), engine::Priority::kModel,
-          [session, configuration, outputs, found, control] { *found = session->engine().probe(configuration, outputs, control.get()); },
-          [control] { control->cancel(); });
+          [session, configuration, found, control] { *found = session->engine().probe(configuration, control.get()); }, [control] { control->cancel(); });
 }
 
 Napi::Value configure(const SessionPointer& session, const Napi::CallbackInfo& info) {
-  const engine::ModelConfiguration configuration = to_configuration(*session, argument_object(info, 0));
-  const std::vector<int64_t> output_dims = argument_integers(info, 1);
+  const engine::ModelConfiguration configuration = to_configuration(argument_object(info, 0));
+  const std::vector<std::vector<int64_t>> output_dims = to_lists_of_integers(argument_object(info, 1).As<Napi::Array>(), "outputDims");
   const auto control = std::make_shared<runtime::RunControl>();
   Environment::Call call;
   call.result = [session](Napi::Env env) -> Napi::Value {
@@ -144,14 +132,16 @@ Napi::Value extract(const SessionPointer& session, const Napi::CallbackInfo& inf
   request.pixels = image.data;
   engine::PoolRequest pool;
   pool.plan = request.split.plan;
-  pool.input = to_layout(get_string(object, "layout"));
-  pool.output = to_layout(get_string(object, "outputLayout"));
-  pool.prefix = get_integer(object, "numPrefixTokens");
-  pool.features.assign(pool.plan.scales.size(), {to_size(get_object(object, "grid")), get_integer(object, "channels")});
+  pool.options = to_pool_options(object);
+  pool.sequence = get_boolean(object, "sequence");
+  const std::vector<pool::ScaleFeatures> outputs = to_tile_features(object);
+  const size_t repeats = pool.sequence ? 1 : pool.plan.scales.size();
+  for (size_t s = 0; s < repeats; s++) pool.features.insert(pool.features.end(), outputs.begin(), outputs.end());
   pool.joined = true;
-  pool.type = to_output_type(get_string(object, "dtype"));
+  pool.options.type = to_output_type(get_string(object, "dtype"));
+  request.sequence = pool.sequence;
   request.pool = engine::pool_params(pool);
-  const Result result = make_result(env, request.pool.output_elements(), pool.type);
+  const Result result = make_result(env, request.pool.output_elements(), pool.options.type);
   request.destination = result.data;
 
   const auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(result.array));
@@ -288,8 +278,6 @@ Napi::Value load_session(const Napi::CallbackInfo& info) {
     const std::shared_ptr<engine::Budget>& common = engine::Budget::common();
     session.budget = max_bytes > 0 ? std::make_shared<engine::Budget>(max_bytes) : common;
     session.client = engine::load_model(path, source, options);
-    session.input_count = session.engine().session().inputs().size();
-    session.output_count = session.engine().session().outputs().size();
     loaded->runtime = engine::describe_runtime(path, false);
   });
 }

@@ -22,6 +22,8 @@ struct Rectangle {
   int64_t left = 0;
   int64_t height = 0;
   int64_t width = 0;
+
+  friend bool operator==(const Rectangle&, const Rectangle&) = default;
 };
 
 }  // namespace manyscale

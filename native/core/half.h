@@ -29,4 +29,26 @@ static inline uint16_t to_half(float value) {
   return static_cast<uint16_t>((bits >> 16 & 0x8000U) | half);
 }
 
+// The float that the bits of a binary16 mean, exactly. NaN as in to_half.
+static inline float from_half(uint16_t half) {
+  const uint32_t magnitude = half & 0x7fffU;
+  uint32_t bits;
+  if (magnitude >= 0x7c00U) {  // infinity, NaN
+    bits = 0x7f800000U | (magnitude & 0x3ffU) << 13 | (magnitude > 0x7c00U ? 0x400000U : 0U);
+  } else if (magnitude < 0x400U) {
+    // Multiples of 2^-24, which is what the last bit of floats from 0.5 on stands for.
+    bits = 0x3f000000U | magnitude;
+    float sum;
+    memcpy(&sum, &bits, sizeof sum);
+    sum -= 0.5F;
+    memcpy(&bits, &sum, sizeof bits);
+  } else {
+    bits = (magnitude << 13) + (112U << 23);
+  }
+  bits |= static_cast<uint32_t>(half & 0x8000U) << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 }  // namespace manyscale

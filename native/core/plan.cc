@@ -2,69 +2,69 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include "core/checked.h"
 
 namespace manyscale {
 namespace {
 
-// floor(side * scale), refused before the conversion could overflow.
+[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); }
+
+// A side that was computed, refused before the conversion could overflow. `of`: for messages, "scale 2 of 224".
+int64_t whole_side(double side, const char* what, const std::string& of) {
+  if (!(side <= static_cast<double>(kMaxSide))) {
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxSide) + " pixels for " + what + " of every scale but received " + of);
+  }
+  if (side < 1) {
+    refuse(std::string("Expected at least 1 pixel for ") + what + " of every scale but received " + of + " pixels; take a larger scale");
+  }
+  return static_cast<int64_t>(side);
+}
+
+// floor(side * scale)
 int64_t scaled_side(int64_t side, double scale, const char* what) {
-  const double scaled = std::floor(static_cast<double>(side) * scale);
-  if (!(scaled <= static_cast<double>(kMaxSide))) {
-    throw Error(ErrorCode::kPlanTooLarge, std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what +
-                                              " of every scale but received scale " + number_text(scale) + " of " + std::to_string(side));
-  }
-  if (scaled < 1) {
-    throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " of every scale but received scale " + number_text(scale) +
-                                                 " of " + std::to_string(side) + " pixels; take a larger scale");
-  }
-  return static_cast<int64_t>(scaled);
+  return whole_side(std::floor(static_cast<double>(side) * scale), what, "scale " + number_text(scale) + " of " + std::to_string(side));
 }
 
-// The sizes of the two that could be asked for, as "672 or 896".
-std::string either(int64_t below, int64_t above) {
-  if (below < 1) return std::to_string(above);
-  if (above > kMaxSide) return std::to_string(below);
-  return std::to_string(below) + " or " + std::to_string(above);
+// The image's own aspect ratio, `factor` times its sides: to the nearest pixel, at least 1.
+Size keeping_aspect(Size image, double factor) {
+  const std::string of = number_text(factor) + " times " + to_string(image);
+  const auto side = [&](int64_t pixels, const char* what) {
+    return whole_side(std::max(1.0, std::floor(static_cast<double>(pixels) * factor + 0.5)), what, of);
+  };
+  return {side(image.height, "the height"), side(image.width, "the width")};
 }
 
-// The nearest sizes below and above that divide evenly. With k splits these are the multiples of k, k * max_split among them, so
-// that neither is further away than the smaller of k and max_split.
-std::string nearest_dividing(int64_t side, int64_t max_split) {
-  const auto works = [max_split](int64_t n) { return n % ceil_div(n, max_split) == 0; };
-  int64_t below = side;
-  int64_t above = side;
-  while (!works(below)) below--;  // 1 works
-  while (above <= kMaxSide && !works(above)) above++;
-  return either(below, above);
-}
+double area(const Size& size) { return static_cast<double>(size.height) * static_cast<double>(size.width); }
 
-// How many tiles a side is cut into.
-int64_t cut(int64_t side, int64_t max_split, int64_t tile, const char* what) {
-  if (tile > 0) {
-    if (side % tile != 0) {
-      throw Error(ErrorCode::kInvalidArgument, std::string("Expected a multiple of the tile's ") + what + " (" + std::to_string(tile) + ") for the " + what +
-                                                   " of every scale but received " + std::to_string(side) + "; the nearest that work are " +
-                                                   either(side / tile * tile, side / tile * tile + tile));
+std::vector<Size> wanted_sizes(Size image, Size base, const PlanOptions& options) {
+  std::vector<Size> sizes;
+  if (!options.image_sizes.empty()) {
+    for (const Size& size : options.image_sizes) {
+      check_side(size.height, "the height of every scale");
+      check_side(size.width, "the width of every scale");
+      sizes.push_back(options.keep_aspect ? keeping_aspect(image, std::sqrt(area(size) / area(image))) : size);
     }
-    return side / tile;
+    return sizes;
   }
-  const int64_t splits = ceil_div(side, max_split);
-  if (side % splits != 0) {
-    throw Error(ErrorCode::kInvalidArgument, std::string("Expected a ") + what + " that divides evenly into its splits for every scale but received " +
-                                                 std::to_string(side) + " with a max split size of " + std::to_string(max_split) + " (" +
-                                                 std::to_string(splits) + " splits); the nearest that work are " + nearest_dividing(side, max_split));
+  for (const double scale : options.scales) {
+    if (!std::isfinite(scale) || scale <= 0) refuse("Expected finite numbers above 0 for scales but received " + number_text(scale));
+    if (options.keep_aspect) {
+      sizes.push_back(keeping_aspect(image, scale * std::sqrt(area(base) / area(image))));
+    } else {
+      sizes.push_back({scaled_side(base.height, scale, "the height"), scaled_side(base.width, scale, "the width")});
+    }
   }
-  return splits;
+  return sizes;
 }
 
 int64_t resolve_output_index(int64_t index, size_t count) {
   const int64_t scales = static_cast<int64_t>(count);
   if (index < -scales || index >= scales) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(-scales) + " to " + std::to_string(scales - 1) +
-                                                 " for resizeOutputToIndex but received " + std::to_string(index) + " (there are " + std::to_string(scales) +
-                                                 " scales)");
+    refuse("Expected " + std::to_string(-scales) + " to " + std::to_string(scales - 1) + " for resizeOutputToIndex but received " + std::to_string(index) +
+           " (there are " + std::to_string(scales) + " scales)");
   }
   return index < 0 ? index + scales : index;
 }
@@ -75,12 +75,14 @@ void check_count(size_t scales) {
   }
 }
 
+// Tiles that overlap have more pixels than their scale.
 void check_total(const Plan& plan) {
   int64_t total = 0;
   int64_t tiles = 0;
   for (const Scale& scale : plan.scales) {
-    tiles = checked_sum("a plan's tiles", tiles, checked_product("a plan's tiles", scale.rows, scale.columns));
-    total = checked_sum("a plan's pixels", total, checked_product("a plan's pixels", scale.height, scale.width));
+    const int64_t count = checked_product("a plan's tiles", scale.rows, scale.columns);
+    tiles = checked_sum("a plan's tiles", tiles, count);
+    total = checked_sum("a plan's pixels", total, checked_product("a plan's pixels", count, scale.tile_height, scale.tile_width));
   }
   if (total > kMaxPlanPixels) {
     throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanPixels) + " pixels over all scales but received " +
@@ -89,22 +91,23 @@ void check_total(const Plan& plan) {
   check_tile_count(tiles);
 }
 
+Scale make_scale(Size size, const AxisRule& y, const AxisRule& x, Uneven uneven) {
+  AxisCut rows = cut_axis(size.height, y);
+  AxisCut columns = cut_axis(size.width, x);
+  Scale scale;
+  scale.height = rows.side;
+  scale.width = columns.side;
+  scale.rows = rows.count;
+  scale.columns = columns.count;
+  scale.tile_height = rows.tile;
+  scale.tile_width = columns.tile;
+  scale.tops = std::move(rows.starts);
+  scale.lefts = std::move(columns.starts);
+  if (uneven == Uneven::kPad && scale.size() != size) scale.content = Rectangle{0, 0, size.height, size.width};
+  return scale;
+}
+
 }  // namespace
-
-void check_side(int64_t side, const char* what) {
-  if (side < 1) throw Error(ErrorCode::kInvalidArgument, std::string("Expected at least 1 pixel for ") + what + " but received " + std::to_string(side));
-  if (side > kMaxSide) {
-    throw Error(ErrorCode::kPlanTooLarge,
-                std::string("Expected at most ") + std::to_string(kMaxSide) + " pixels for " + what + " but received " + std::to_string(side));
-  }
-}
-
-void check_tile_count(int64_t tiles) {
-  if (tiles > kMaxPlanTiles) {
-    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanTiles) + " tiles over all scales but received " + std::to_string(tiles) +
-                                              "; take larger tiles, smaller scales or fewer images");
-  }
-}
 
 int64_t Plan::tile_count() const {
   int64_t count = 0;
@@ -133,32 +136,31 @@ Plan make_plan(Size image, const PlanOptions& options) {
     check_side(options.tile->width, "the tile's width");
   }
   const Size max_split = options.max_split_size.value_or(base);
-  if (max_split.height < 1 || max_split.width < 1) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected at least 1 pixel for maxSplitSize but received " + to_string(max_split));
+  if (max_split.height < 1 || max_split.width < 1) refuse("Expected at least 1 pixel for maxSplitSize but received " + to_string(max_split));
+  const double overlap = options.overlap;
+  if (!(overlap >= 0 && overlap <= static_cast<double>(kMaxSide)) || (overlap >= 1 && overlap != std::floor(overlap))) {
+    refuse("Expected whole pixels, or a part of the tile below 1, for overlap but received " + number_text(overlap));
   }
+  const size_t count = options.image_sizes.empty() ? options.scales.size() : options.image_sizes.size();
+  if (count == 0) refuse("Expected at least one scale for scales or imageSizes but received none");
+  check_count(count);
 
-  std::vector<Size> sizes = options.image_sizes;
-  if (sizes.empty()) {
-    for (double scale : options.scales) {
-      if (!std::isfinite(scale) || scale <= 0) {
-        throw Error(ErrorCode::kInvalidArgument, "Expected finite numbers above 0 for scales but received " + number_text(scale));
-      }
-      sizes.push_back({scaled_side(base.height, scale, "the height"), scaled_side(base.width, scale, "the width")});
-    }
-  }
-  if (sizes.empty()) throw Error(ErrorCode::kInvalidArgument, "Expected at least one scale for scales or imageSizes but received none");
-  check_count(sizes.size());
+  const Size tile = options.tile.value_or(Size{0, 0});
+  const Size unit = options.overlap_unit.value_or(Size{0, 0});
+  if (unit.height < 0 || unit.width < 0) refuse("Expected at least 1 pixel for the unit of overlaps but received " + to_string(unit));
+  const AxisRule y{max_split.height, tile.height, overlap, unit.height, options.uneven, "height"};
+  const AxisRule x{max_split.width, tile.width, overlap, unit.width, options.uneven, "width"};
+  std::vector<Scale> scales;
+  for (const Size& size : wanted_sizes(image, base, options)) scales.push_back(make_scale(size, y, x, options.uneven));
+  return make_plan_of(image, std::move(scales), options.resize_output_to_index);
+}
 
+Plan make_plan_of(Size image, std::vector<Scale> scales, int64_t resize_output_to_index) {
   Plan plan;
   plan.image = image;
-  plan.output_index = resolve_output_index(options.resize_output_to_index, sizes.size());
-  for (const Size& size : sizes) {
-    check_side(size.height, "the height of every scale");
-    check_side(size.width, "the width of every scale");
-    const int64_t rows = cut(size.height, max_split.height, options.tile ? options.tile->height : 0, "height");
-    const int64_t columns = cut(size.width, max_split.width, options.tile ? options.tile->width : 0, "width");
-    plan.scales.push_back({size.height, size.width, rows, columns, size.height / rows, size.width / columns});
-  }
+  plan.output_index = resolve_output_index(resize_output_to_index, scales.size());
+  plan.scales = std::move(scales);
+  for (const Scale& scale : plan.scales) check_scale(scale);
   check_total(plan);
   return plan;
 }
@@ -166,26 +168,9 @@ Plan make_plan(Size image, const PlanOptions& options) {
 Plan check_plan(Size image, const std::vector<Scale>& scales, int64_t output_index) {
   check_side(image.height, "the plan's image height");
   check_side(image.width, "the plan's image width");
-  if (scales.empty()) throw Error(ErrorCode::kInvalidArgument, "Expected at least one scale for a plan but received none");
+  if (scales.empty()) refuse("Expected at least one scale for a plan but received none");
   check_count(scales.size());
-  Plan plan;
-  plan.image = image;
-  plan.output_index = resolve_output_index(output_index, scales.size());
-  for (const Scale& scale : scales) {
-    check_side(scale.height, "the height of every scale");
-    check_side(scale.width, "the width of every scale");
-    check_side(scale.tile_height, "every scale's tileHeight");
-    check_side(scale.tile_width, "every scale's tileWidth");
-    const bool whole = scale.height % scale.tile_height == 0 && scale.width % scale.tile_width == 0;
-    if (!whole || scale.rows != scale.height / scale.tile_height || scale.columns != scale.width / scale.tile_width) {
-      throw Error(ErrorCode::kInvalidArgument, "Expected rows * tileHeight = height and columns * tileWidth = width for every scale of a plan but received " +
-                                                   std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(scale.tile()) +
-                                                   " for a scale of " + to_string(scale.size()));
-    }
-    plan.scales.push_back(scale);
-  }
-  check_total(plan);
-  return plan;
+  return make_plan_of(image, scales, output_index);
 }
 
 }  // namespace manyscale

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <random>
@@ -21,24 +22,29 @@ using Rows = std::vector<int>;
 
 struct Trial {
   Rows rows;
-  std::vector<float> features;
+  BufferPool::Lease features;
   std::optional<Error> error;
 };
 
 class Prober {
  public:
   Prober(runtime::Session& session, const BatchClass& batch_class, runtime::RunControl* control)
-      : session_(session), class_(batch_class), control_(control), tile_pixels_(static_cast<size_t>(batch_class.tile_pixels())) {
+      : session_(session), class_(batch_class), control_(control), tile_bytes_(static_cast<size_t>(batch_class.input.bytes(1))) {
+    const split::TileFormat& format = class_.input.format;
     std::minstd_rand random(1);  // any noise will do, and the same one every time
-    std::uniform_real_distribution<float> normalised(-1, 1);
-    noise_.resize(2 * tile_pixels_);
-    for (float& value : noise_) value = normalised(random);
+    std::uniform_real_distribution<float> pixels = format.type == split::TileType::kUint8 ? decltype(pixels)(0, 255) : decltype(pixels)(-1, 1);
+    std::vector<float> plain(static_cast<size_t>(class_.input.tile_elements()));
+    noise_.resize(2 * tile_bytes_);
+    for (size_t tile = 0; tile < 2; tile++) {
+      for (float& value : plain) value = pixels(random);
+      split::convert_tile(format, plain.data(), 1, class_.input.tile_elements(), noise_.data() + tile * tile_bytes_);
+    }
   }
 
   // Both tiles came out the same, bit by bit, wherever they stood; nothing when a run failed.
   std::optional<bool> same_everywhere(const std::vector<Rows>& batches, bool at_once) {
     std::vector<Trial> trials;
-    for (const Rows& rows : batches) trials.push_back({rows, {}, std::nullopt});
+    for (const Rows& rows : batches) trials.push_back({rows, BufferPool::Lease(), std::nullopt});
     const auto try_one = [&](int64_t i) {
       Trial& trial = trials[static_cast<size_t>(i)];
       try {
@@ -55,39 +61,47 @@ class Prober {
       if (trial.error->code() == ErrorCode::kCancelled || trial.error->code() == ErrorCode::kOutOfMemory) throw *trial.error;
       return std::nullopt;
     }
-    const auto length = static_cast<size_t>(class_.tile_features());
-    const float* first[3] = {};
-    for (const Trial& trial : trials) {
-      for (size_t row = 0; row < trial.rows.size(); row++) {
-        const float* const features = trial.features.data() + row * length;
-        const float*& reference = first[trial.rows[row]];
-        if (trial.rows[row] == 0) continue;
-        if (!reference) reference = features;
-        if (std::memcmp(reference, features, length * sizeof(float)) != 0) return false;
-      }
+    int64_t before = 0;  // features of a tile at earlier outputs
+    for (const BatchOutput& output : class_.outputs) {
+      if (!same_at(trials, before, output.elements())) return false;
+      before += output.elements();
     }
     return true;
   }
 
  private:
+  // At one output, which gives `length` floats a tile after `before` of other outputs.
+  static bool same_at(const std::vector<Trial>& trials, int64_t before, int64_t length) {
+    const float* first[3] = {};
+    for (const Trial& trial : trials) {
+      const auto rows = static_cast<int64_t>(trial.rows.size());
+      const float* features = host_pointer<const float>(trial.features.buffer()) + rows * before;
+      for (const int tile : trial.rows) {
+        const float*& reference = first[tile];
+        if (tile != 0 && !reference) reference = features;
+        if (tile != 0 && std::memcmp(reference, features, static_cast<size_t>(length) * sizeof(float)) != 0) return false;
+        features += length;
+      }
+    }
+    return true;
+  }
+
   void run(Trial& trial) {
     const auto rows = static_cast<int64_t>(trial.rows.size());
-    std::vector<float> pixels(static_cast<size_t>(checked_product("a tile batch", rows, class_.tile_pixels())));
+    std::vector<std::byte> tiles(static_cast<size_t>(class_.input.bytes(rows)));
     for (size_t row = 0; row < trial.rows.size(); row++) {
       if (trial.rows[row] == 0) continue;
-      const float* const tile = noise_.data() + static_cast<size_t>(trial.rows[row] - 1) * tile_pixels_;
-      std::copy(tile, tile + tile_pixels_, pixels.begin() + static_cast<ptrdiff_t>(row * tile_pixels_));
+      std::memcpy(tiles.data() + row * tile_bytes_, noise_.data() + static_cast<size_t>(trial.rows[row] - 1) * tile_bytes_, tile_bytes_);
     }
-    trial.features.resize(static_cast<size_t>(checked_product("a batch's features", rows, class_.tile_features())));
-    session_.run(class_.configuration.input, pixels.data(), class_.input_dims(rows), class_.configuration.output, trial.features.data(),
-                 class_.features_dims(rows), control_);
+    trial.features = run_model(session_, class_, rows, tiles.data(), buffers_, control_);
   }
 
   runtime::Session& session_;
   const BatchClass& class_;
   runtime::RunControl* const control_;
-  const size_t tile_pixels_;
-  std::vector<float> noise_;
+  BufferPool buffers_{cpu::cpu_backend()};
+  const size_t tile_bytes_;
+  std::vector<std::byte> noise_;
 };
 
 // b, a, b, a ...: with both tiles first alone, each is then tried at places of both parities in batches of all sizes.
@@ -122,8 +136,9 @@ constexpr std::chrono::milliseconds kSlowTile{200};
 
 // Batches of one size are never smaller: one that takes as much memory as all images may would end the process.
 void check_memory(const BatchClass& batch_class) {
-  const int64_t tile = checked_sum("a tile's memory", batch_class.tile_pixels(), batch_class.tile_features());
-  const int64_t bytes = checked_product("a tile batch's bytes", batch_class.batching.size, tile, int64_t{sizeof(float)});
+  const int64_t features = checked_product("a tile's memory", batch_class.tile_features(), int64_t{sizeof(float)});
+  const int64_t tile = checked_sum("a tile's memory", batch_class.input.bytes(1), features);
+  const int64_t bytes = checked_product("a tile batch's bytes", batch_class.batching.size, tile);
   const int64_t most = Budget::common()->state().max_bytes;
   if (bytes > most) {
     throw Error(ErrorCode::kPlanTooLarge, "Expected batches of at most " + std::to_string(most) + " bytes but received " +

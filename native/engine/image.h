@@ -32,13 +32,14 @@ struct ImageRequest {
   size_t batch_class = 0;  // as Engine::configure() gave it
   SplitRequest split;
   const void* pixels = nullptr;  // alive until done
-  pool::Params pool;             // of joined features
+  pool::Params pool;             // of joined features: an entry per scale and output of the class, those of one scale together
+  bool sequence = false;         // pool is of all tiles one after another
   void* destination = nullptr;   // pool.output_bytes(), alive until done
   // Called once, on any thread, after which nothing of the request is touched.
   std::function<void(const std::optional<Error>&, const Timings&)> done;
 };
 
-// The features of one batch of tiles; it goes back to the pool when no image needs it any more.
+// The features of one batch of tiles, as run_model() leaves them; it goes back to the pool when no image needs it any more.
 using FeatureSlab = std::shared_ptr<const BufferPool::Lease>;
 
 class Image : public QueuedImage, public std::enable_shared_from_this<Image> {
@@ -48,16 +49,15 @@ class Image : public QueuedImage, public std::enable_shared_from_this<Image> {
   // Axis tables and targets: made on a worker, since neither is cheap for large images. Throws Error.
   void prepare(TableCache& tables);
 
-  // The tile's features lie in the slab, from this element on. True: it was the last tile of its scale, which can be pooled.
-  bool store(int64_t tile, const FeatureSlab& slab, int64_t element);
+  // The tile's features lie in this row of a slab of so many. True: it was the last tile of its scale, which can be pooled.
+  bool store(int64_t tile, const FeatureSlab& slab, int64_t row, int64_t rows);
 
   // Pools a scale whose tiles are all there into its channels of the destination, and lets go of their features. Scales may
   // be pooled at once.
   void pool(size_t scale);
   void release_features() noexcept { scales_.clear(); }
 
-  size_t scale_of(int64_t tile) const;
-  int64_t tile_features() const { return tile_features_; }  // floats that the model gives for a tile
+  size_t scale_of(int64_t tile) const;  // that is pooled at once: of a sequence all tiles are
   const split::Params& split_params() const { return split_params_; }
   const split::TileTarget& target(int64_t tile) const { return targets_[static_cast<size_t>(tile)]; }
 
@@ -71,17 +71,15 @@ class Image : public QueuedImage, public std::enable_shared_from_this<Image> {
 
  private:
   struct ScaleState {
-    pool::Params pool;               // of this scale alone
-    std::vector<FeatureSlab> slabs;  // that its tiles' features lie in
-    int64_t first = 0;               // tile
+    std::vector<pool::Params> parts;  // of this scale alone, one per output
+    std::vector<FeatureSlab> slabs;   // that its tiles' features lie in
+    int64_t first = 0;                // tile
     int64_t tiles = 0;
     int64_t done = 0;
   };
   split::Params split_params_;  // without tiles: each batch names its own
   std::vector<split::TileTarget> targets_;
   std::vector<ScaleState> scales_;
-  int64_t tile_features_ = 0;
-  int64_t dropped_ = 0;  // elements of a tile before those that are pooled
 };
 
 }  // namespace manyscale::engine

@@ -29,7 +29,7 @@ std::vector<int64_t> split_elements(const SplitRequest& request) {
   const int64_t channels = request.source.type == split::PixelType::kUint8 ? 3 : request.source.channels;
   std::vector<int64_t> elements;
   for (const Scale& scale : request.plan.scales) {
-    const int64_t count = checked_product("a tile batch", request.source.batch, channels, scale.height, scale.width);
+    const int64_t count = checked_product("a tile batch", request.source.batch, channels, scale.rows, scale.columns, scale.tile_height, scale.tile_width);
     checked_product("a tile batch's bytes", count, 4);
     if (request.joined && !elements.empty()) {
       elements[0] = checked_sum("a tile batch", elements[0], count);
@@ -50,8 +50,11 @@ void split_all(const SplitRequest& request, const void* pixels, const std::vecto
 }
 
 pool::Params pool_params(const PoolRequest& request) {
-  return pool::make_params(request.plan, request.batch, request.input, request.output, request.prefix, request.features, request.joined, request.type);
+  if (request.sequence) return pool::make_sequence_params(request.plan, request.features, request.options);
+  return pool::make_params(request.plan, request.batch, request.features, request.joined, request.options);
 }
+
+Size merged_grid(const Scale& scale, Size grid) { return pool::merged_grid(scale, grid); }
 
 std::vector<int64_t> pool_source_elements(const pool::Params& params, bool joined) {
   std::vector<int64_t> elements;

@@ -31,15 +31,14 @@ void split_all(const SplitRequest& request, const void* pixels, const std::vecto
 struct PoolRequest {
   Plan plan;
   int64_t batch = 1;
-  pool::Layout input = pool::Layout::kTokens;
-  pool::Layout output = pool::Layout::kTokens;
-  int64_t prefix = 0;
   std::vector<pool::ScaleFeatures> features;  // per scale
   bool joined = false;                        // one source buffer for all scales
-  pool::OutputType type = pool::OutputType::kFloat32;
+  bool sequence = false;                      // tiles one after another instead of merged; of one image, joined
+  pool::Options options;
 };
 
 pool::Params pool_params(const PoolRequest& request);
+Size merged_grid(const Scale& scale, Size grid);  // as pool::merged_grid
 
 // Floats that each source buffer must have: one per scale or, joined, one in all.
 std::vector<int64_t> pool_source_elements(const pool::Params& params, bool joined);

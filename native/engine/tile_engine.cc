@@ -24,6 +24,16 @@ const Error& kDisposedError = *new Error(ErrorCode::kDisposed, "Expected a live 
 
 std::shared_ptr<Image> image_of(const TileRun& run) { return static_cast<Image*>(run.image)->shared_from_this(); }
 
+// What a batch of empty tiles gives at the configuration's outputs.
+std::vector<runtime::ValueInfo> run_zeros(runtime::Session& session, const ModelConfiguration& configuration, int64_t rows, BufferPool& buffers,
+                                          runtime::RunControl* control) {
+  const BatchInput input(session, configuration);
+  const auto bytes = static_cast<size_t>(input.bytes(rows));
+  const BufferPool::Lease zeros = buffers.take(bytes);
+  std::memset(host_pointer<void>(zeros.buffer()), 0, bytes);
+  return session.probe(configuration.input, host_pointer<void>(zeros.buffer()), input.dims(rows), configuration.outputs, control);
+}
+
 }  // namespace
 
 // A batch that runs. Its control ends it early once nobody wants any of its tiles.
@@ -138,7 +148,7 @@ void TileEngine::free_if_idle(std::unique_lock<std::mutex>& lock) {
 
 // ---------------------------------------------------------------------------------------------------- load and idle
 
-std::vector<runtime::ValueInfo> TileEngine::probe(const ModelConfiguration& configuration, const std::vector<size_t>& outputs, runtime::RunControl* control) {
+std::vector<runtime::ValueInfo> TileEngine::probe(const ModelConfiguration& configuration, runtime::RunControl* control) {
   std::unique_lock lock(mutex_);
   if (closed_) throw kDisposedError;
   const Busy busy(*this, lock);
@@ -147,12 +157,7 @@ std::vector<runtime::ValueInfo> TileEngine::probe(const ModelConfiguration& conf
   std::optional<Error> error;
   try {
     const int64_t batch = std::max<int64_t>(configuration.fixed_batch, 1);
-    BatchClass tiles;
-    tiles.configuration = configuration;
-    const auto bytes = static_cast<size_t>(checked_product("a tile batch's bytes", batch, tiles.tile_pixels(), int64_t{sizeof(float)}));
-    const BufferPool::Lease zeros = buffers_.take(bytes);
-    std::memset(host_pointer<void>(zeros.buffer()), 0, bytes);
-    found = session_->probe(configuration.input, host_pointer<float>(zeros.buffer()), tiles.input_dims(batch), outputs, control);
+    found = run_zeros(*session_, configuration, batch, buffers_, control);
   } catch (...) {
     error = current_error();
   }
@@ -161,11 +166,10 @@ std::vector<runtime::ValueInfo> TileEngine::probe(const ModelConfiguration& conf
   return found;
 }
 
-size_t TileEngine::configure(const ModelConfiguration& configuration, const std::vector<int64_t>& output_dims, runtime::RunControl* control) {
+size_t TileEngine::configure(const ModelConfiguration& configuration, const std::vector<std::vector<int64_t>>& output_dims, runtime::RunControl* control) {
   const auto same = [&](const std::unique_ptr<BatchClass>& known) {
-    const ModelConfiguration& c = known->configuration;
-    return c.input == configuration.input && c.output == configuration.output && c.tile == configuration.tile && c.fixed_batch == configuration.fixed_batch &&
-           known->output_dims == output_dims;
+    const auto same_dims = [](const BatchOutput& output, const std::vector<int64_t>& dims) { return output.dims == dims; };
+    return known->configuration == configuration && std::equal(known->outputs.begin(), known->outputs.end(), output_dims.begin(), output_dims.end(), same_dims);
   };
   std::unique_lock lock(mutex_);
   if (closed_) throw kDisposedError;
@@ -173,11 +177,10 @@ size_t TileEngine::configure(const ModelConfiguration& configuration, const std:
   const auto find = [&] { return static_cast<size_t>(std::find_if(classes_.begin(), classes_.end(), same) - classes_.begin()); };
   if (const size_t known = find(); known < classes_.size()) return known;
   lock.unlock();
-  auto made = std::make_unique<BatchClass>();
+  std::unique_ptr<BatchClass> made;
   std::optional<Error> error;
   try {
-    made->configuration = configuration;
-    made->output_dims = output_dims;
+    made = std::make_unique<BatchClass>(*session_, configuration, output_dims);
     probe_batching(*session_, *made, {options_.max_batch, options_.max_delay_ms, 0}, options_.deterministic, control);
   } catch (...) {
     error = current_error();
@@ -211,11 +214,8 @@ void TileEngine::shrink(runtime::RunControl* control) {
   lock.unlock();
   try {  // the arena is shrunk by a run, at its end
     const int64_t rows = tiles.batching.fixed ? tiles.batching.size : 1;
-    const auto bytes = static_cast<size_t>(rows * tiles.tile_pixels()) * sizeof(float);
-    const BufferPool::Lease zeros = buffers_.take(bytes);
-    std::memset(host_pointer<void>(zeros.buffer()), 0, bytes);
     session_->shrink_memory();
-    session_->probe(tiles.configuration.input, host_pointer<float>(zeros.buffer()), tiles.input_dims(rows), {tiles.configuration.output}, control);
+    run_zeros(*session_, tiles.configuration, rows, buffers_, control);
   } catch (...) {  // then the memory stays until the next time; nobody waits for it
   }
   tables_.clear();
@@ -251,14 +251,22 @@ void TileEngine::check(const ImageRequest& request) const {
   const BatchClass& tiles = *classes_[request.batch_class];
   const auto fits = [&](const Scale& scale) { return scale.tile() == tiles.configuration.tile; };
   const std::vector<Scale>& scales = request.split.plan.scales;
-  if (request.split.source.type != split::PixelType::kUint8 || !std::all_of(scales.begin(), scales.end(), fits)) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected a uint8 image and a plan whose tiles are the model's (" + to_string(tiles.configuration.tile) +
-                                                 ") but received others; make the plan with the model's tile size");
+  const split::Source& source = request.split.source;
+  const bool is_image = source.type == split::PixelType::kUint8 || (source.batch == 1 && source.channels == kImageChannels);
+  if (!is_image || !std::all_of(scales.begin(), scales.end(), fits)) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected one image of three channels and a plan whose tiles are the model's (" +
+                                                 to_string(tiles.configuration.tile) + ") but received others; make the plan with the model's tile size");
+  }
+  if (request.pool.scales.size() != scales.size() * tiles.outputs.size()) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(scales.size() * tiles.outputs.size()) +
+                                                 " parts, one for every scale and output, for pooling but received " +
+                                                 std::to_string(request.pool.scales.size()));
   }
   for (size_t s = 0; s < request.pool.scales.size(); s++) {
-    if (request.pool.tile_elements(s) == tiles.tile_features()) continue;
-    throw Error(ErrorCode::kModelShape, "Expected " + std::to_string(request.pool.tile_elements(s)) + " numbers for a tile's features but the model gives " +
-                                            std::to_string(tiles.tile_features()));
+    const int64_t given = tiles.outputs[s % tiles.outputs.size()].elements();
+    if (request.pool.tile_elements(s) == given) continue;
+    throw Error(ErrorCode::kModelShape,
+                "Expected " + std::to_string(request.pool.tile_elements(s)) + " numbers for a tile's features but the model gives " + std::to_string(given));
   }
 }
 
@@ -436,7 +444,7 @@ void TileEngine::run(std::span<const TileRun> runs, std::unique_lock<std::mutex>
     stats_.tiles_done += count;
     stats_.rows_done += rows;
     tiles.policy->ran(count, std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double, std::milli>(times.split + times.model)));
-    deliver(batch, features, lock);
+    deliver(batch, features, rows, lock);
   } else if (mixed && batch.wanted()) {
     // One image's tiles may be what the model fails on: the others are not to suffer for it.
     for (const TileRun& part : batch.runs) {
@@ -449,7 +457,7 @@ void TileEngine::run(std::span<const TileRun> runs, std::unique_lock<std::mutex>
   for (const auto& image : batch.images) let_go(image, lock);
 }
 
-void TileEngine::deliver(const Batch& batch, const FeatureSlab& features, std::unique_lock<std::mutex>& lock) {
+void TileEngine::deliver(const Batch& batch, const FeatureSlab& features, int64_t rows, std::unique_lock<std::mutex>& lock) {
   int64_t row = 0;
   for (size_t i = 0; i < batch.runs.size(); i++) {
     const TileRun& run = batch.runs[i];
@@ -457,7 +465,7 @@ void TileEngine::deliver(const Batch& batch, const FeatureSlab& features, std::u
     for (int64_t tile = run.first; tile < run.first + run.count; tile++, row++) {
       if (image->error) continue;
       try {
-        if (image->store(tile, features, row * image->tile_features())) start_pooling(image, image->scale_of(tile), lock);
+        if (image->store(tile, features, row, rows)) start_pooling(image, image->scale_of(tile), lock);
       } catch (...) {
         end(image, current_error(), lock);
       }

@@ -86,12 +86,13 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   const runtime::Session& session() const { return *session_; }  // while a client is connected
   int workers() const { return worker_limit_; }
 
-  // What one tile of zeros gives at each of `outputs`. Blocks, as configure: call them on a thread of the executor. Both throw
-  // kDisposed without clients.
-  std::vector<runtime::ValueInfo> probe(const ModelConfiguration& configuration, const std::vector<size_t>& outputs, runtime::RunControl* control);
+  // What one tile of zeros gives at each of the configuration's outputs. Blocks, as configure: call them on a thread of the
+  // executor. Both throw kDisposed without clients.
+  std::vector<runtime::ValueInfo> probe(const ModelConfiguration& configuration, runtime::RunControl* control);
 
-  // Makes a class of tiles, or finds the one that is there. `output_dims`: of one tile, as probed, without the batch.
-  size_t configure(const ModelConfiguration& configuration, const std::vector<int64_t>& output_dims, runtime::RunControl* control);
+  // Makes a class of tiles, or finds the one that is there. `output_dims`: of each output, for one tile, as probed, without
+  // the batch.
+  size_t configure(const ModelConfiguration& configuration, const std::vector<std::vector<int64_t>>& output_dims, runtime::RunControl* control);
   Batching batching(size_t batch_class) const;
 
   EngineStats stats() const;
@@ -116,7 +117,7 @@ class TileEngine : public std::enable_shared_from_this<TileEngine> {
   void prepare(std::unique_lock<std::mutex>& lock);
   bool run_next_batch(std::unique_lock<std::mutex>& lock);
   void run(std::span<const TileRun> runs, std::unique_lock<std::mutex>& lock);
-  void deliver(const Batch& batch, const FeatureSlab& features, std::unique_lock<std::mutex>& lock);
+  void deliver(const Batch& batch, const FeatureSlab& features, int64_t rows, std::unique_lock<std::mutex>& lock);
   void start_pooling(const std::shared_ptr<Image>& image, size_t scale, std::unique_lock<std::mutex>& lock);
   void pool(const std::shared_ptr<Image>& image, size_t scale);
   bool wake_after(std::chrono::nanoseconds delay);

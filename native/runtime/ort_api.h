@@ -34,8 +34,6 @@ inline constexpr int kLogError = 3;
 inline constexpr int kLogFatal = 4;
 // GraphOptimizationLevel
 inline constexpr int kOptimizeAll = 99;
-// ONNXTensorElementDataType
-inline constexpr int kFloat = 1;
 // ONNXType
 inline constexpr int kTensor = 1;
 // OrtAllocatorType, OrtMemType

@@ -17,6 +17,10 @@ constexpr ElementType kElementTypes[] = {ElementType::kOther,      ElementType::
                                          ElementType::kFloat16,    ElementType::kFloat64, ElementType::kUint32, ElementType::kUint64, ElementType::kComplex64,
                                          ElementType::kComplex128, ElementType::kBfloat16};
 
+int onnx_type(ElementType type) {
+  return static_cast<int>(std::find(std::begin(kElementTypes) + 1, std::end(kElementTypes), type) - std::begin(kElementTypes));
+}
+
 ElementType element_type(int onnx) { return onnx >= 0 && static_cast<size_t>(onnx) < std::size(kElementTypes) ? kElementTypes[onnx] : ElementType::kOther; }
 
 // "[batch, 3, 224, 224]"
@@ -101,6 +105,16 @@ const char* element_type_name(ElementType type) noexcept {
   return "other";
 }
 
+int64_t input_element_bytes(ElementType type) noexcept { return type == ElementType::kUint8 ? 1 : output_element_bytes(type); }
+
+int64_t output_element_bytes(ElementType type) noexcept {
+  switch (type) {
+    case ElementType::kFloat32: return 4;
+    case ElementType::kFloat16: return 2;
+    default: return 0;
+  }
+}
+
 void RunControl::cancel() noexcept {
   const std::lock_guard lock(mutex_);
   cancelled_.store(true, std::memory_order_release);
@@ -154,13 +168,14 @@ struct Session::State {
 
   void check_input(size_t input, const std::vector<int64_t>& dims) const;
   void check_output_index(size_t output) const;
-  void check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const;
-  ort::Value tensor(const float* data, const std::vector<int64_t>& dims) const;
+  void check_outputs(size_t input, const std::vector<OutputMemory>& results) const;
+  ort::Value tensor(const void* data, ElementType type, const std::vector<int64_t>& dims) const;
   template <typename Invoke>
   std::string execute(RunControl* control, Invoke invoke);
-  std::string run_bound(size_t input, const ort::Value& in_value, size_t output, const ort::Value& out_value, RunControl* control);
+  std::string run_bound(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, RunControl* control);
   std::vector<ort::Value> run_unbound(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control);
   ValueInfo inspect_result(size_t output, const ort::Value& value) const;
+  void copy_result(const ort::Value& value, const OutputMemory& result) const;
 };
 
 template <typename Create>
@@ -236,6 +251,7 @@ void Session::State::check_input(size_t input, const std::vector<int64_t>& dims)
     throw Error(ErrorCode::kInvalidArgument,
                 "Expected an index below " + std::to_string(inputs.size()) + " for the model's input but received " + std::to_string(input));
   }
+  if (input_element_bytes(inputs[input].type) == 0) throw_shape("input", inputs[input], "float32, float16 or uint8", element_type_name(inputs[input].type));
   if (!agrees(inputs[input], dims)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
 }
 
@@ -248,21 +264,28 @@ void Session::State::check_output_index(size_t output) const {
 
 // Tells before the run what the run would tell at its end. A declared output shape is certain only beyond the batch and when
 // the input's is fixed; otherwise a declaration may be wrong and the runtime goes on regardless.
-void Session::State::check_output(size_t input, size_t output, const std::vector<int64_t>& dims) const {
-  check_output_index(output);
+void Session::State::check_outputs(size_t input, const std::vector<OutputMemory>& results) const {
   const std::vector<int64_t>& declared = inputs[input].dims;
   const bool fixed = declared.size() > 1 && std::all_of(declared.begin() + 1, declared.end(), [](int64_t dim) { return dim >= 0; });
-  if (fixed && !agrees(outputs[output], dims, 1)) throw_shape("output", outputs[output], text(dims), text(outputs[output].dims, outputs[output].symbols));
+  for (auto result = results.begin(); result != results.end(); ++result) {
+    check_output_index(result->output);
+    const ValueInfo& output = outputs[result->output];
+    // A name is bound once: memory for it a second time would not be written.
+    if (std::any_of(results.begin(), result, [&](const OutputMemory& earlier) { return earlier.output == result->output; }))
+      throw Error(ErrorCode::kInvalidArgument, "Expected each of the model's outputs at most once for a run but received '" + output.name + "' twice");
+    if (output_element_bytes(output.type) == 0) throw_shape("output", output, "float32 or float16", element_type_name(output.type));
+    if (fixed && !agrees(output, result->dims, 1)) throw_shape("output", output, text(result->dims), text(output.dims, output.symbols));
+  }
 }
 
 // Memory of ours as a tensor; an output's is written by the run, an input's is not.
-ort::Value Session::State::tensor(const float* data, const std::vector<int64_t>& dims) const {
-  const int64_t bytes = checked_product("a batch", product(dims), sizeof(float));
+ort::Value Session::State::tensor(const void* data, ElementType type, const std::vector<int64_t>& dims) const {
+  const int64_t bytes = checked_product("a batch", product(dims), input_element_bytes(type));
   ort::Value value(api);
-  ort::check(
-      api,
-      api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<float*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), ort::kFloat, value.out()),
-      ErrorCode::kModelRun, "memory that can be bound");
+  ort::check(api,
+             api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<void*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), onnx_type(type),
+                                                value.out()),
+             ErrorCode::kModelRun, "memory that can be bound");
   return value;
 }
 
@@ -285,11 +308,16 @@ std::string Session::State::execute(RunControl* control, Invoke invoke) {
 }
 
 // A run that reads and writes memory of ours; '' or the runtime's reason.
-std::string Session::State::run_bound(size_t input, const ort::Value& in_value, size_t output, const ort::Value& out_value, RunControl* control) {
+std::string Session::State::run_bound(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, RunControl* control) {
   ort::IoBinding binding(api);
   ort::check(api, api.CreateIoBinding(session.get(), binding.out()), ErrorCode::kModelRun, "a binding of memory");
   ort::check(api, api.BindInput(binding.get(), inputs[input].name.c_str(), in_value.get()), ErrorCode::kModelRun, "an input that can be bound");
-  ort::check(api, api.BindOutput(binding.get(), outputs[output].name.c_str(), out_value.get()), ErrorCode::kModelRun, "an output that can be bound");
+  std::vector<ort::Value> values;  // alive until the run has ended
+  for (const OutputMemory& result : results) {
+    const ValueInfo& output = outputs[result.output];
+    values.push_back(tensor(result.data, output.type, result.dims));
+    ort::check(api, api.BindOutput(binding.get(), output.name.c_str(), values.back().get()), ErrorCode::kModelRun, "an output that can be bound");
+  }
   return execute(control, [&](const OrtRunOptions* options) { return api.RunWithBinding(session.get(), options, binding.get()); });
 }
 
@@ -323,6 +351,16 @@ ValueInfo Session::State::inspect_result(size_t output, const ort::Value& value)
   return result;
 }
 
+void Session::State::copy_result(const ort::Value& value, const OutputMemory& result) const {
+  const ValueInfo real = inspect_result(result.output, value);
+  const ElementType type = outputs[result.output].type;
+  if (real.dims != result.dims) throw_shape("output", real, text(result.dims), text(real.dims));
+  if (real.type != type) throw_shape("output", real, element_type_name(type), element_type_name(real.type));
+  void* data = nullptr;
+  ort::check(api, api.GetTensorMutableData(value.get(), &data), ErrorCode::kModelRun, "an output that can be read");
+  std::memcpy(result.data, data, static_cast<size_t>(product(result.dims) * output_element_bytes(type)));
+}
+
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 
@@ -346,33 +384,31 @@ const std::map<std::string, std::string>& Session::metadata() const noexcept { r
 const std::string& Session::producer() const noexcept { return state_->producer; }
 const std::string& Session::graph_name() const noexcept { return state_->graph_name; }
 
-void Session::run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims,
-                  RunControl* control) {
+void Session::run(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<OutputMemory>& results, RunControl* control) {
   State& state = *state_;
   state.check_input(input, dims);
-  state.check_output(input, output, out_dims);
-  const ort::Value in_value = state.tensor(data, dims);
-  const ort::Value out_value = state.tensor(out, out_dims);
-  if (agrees(state.outputs[output], out_dims) && state.run_bound(input, in_value, output, out_value, control).empty()) return;
+  state.check_outputs(input, results);
+  const ort::Value in_value = state.tensor(data, state.inputs[input].type, dims);
+  const bool may_be_bound =
+      std::all_of(results.begin(), results.end(), [&](const OutputMemory& result) { return agrees(state.outputs[result.output], result.dims); });
+  if (may_be_bound && state.run_bound(input, in_value, results, control).empty()) return;
   // The runtime refuses to bind an output that contradicts the model's declaration even when the declaration is wrong, and
   // only its words, which change from version to version, tell an output of another shape from any other failure. A run
-  // without a buffer of ours settles both; it throws when the failure was another one.
-  const std::vector<ort::Value> values = state.run_unbound(input, in_value, {output}, control);
-  const ValueInfo real = state.inspect_result(output, values.front());
-  if (real.dims != out_dims) throw_shape("output", real, text(out_dims), text(real.dims));
-  if (real.type != ElementType::kFloat32) throw_shape("output", real, "float32", element_type_name(real.type));
-  void* result = nullptr;
-  ort::check(state.api, state.api.GetTensorMutableData(values.front().get(), &result), ErrorCode::kModelRun, "an output that can be read");
-  std::memcpy(out, result, static_cast<size_t>(product(out_dims)) * sizeof(float));
+  // without buffers of ours settles both; it throws when the failure was another one.
+  std::vector<size_t> wanted;
+  for (const OutputMemory& result : results) wanted.push_back(result.output);
+  const std::vector<ort::Value> values = state.run_unbound(input, in_value, wanted, control);
+  for (size_t i = 0; i < results.size(); i++) state.copy_result(values[i], results[i]);
 }
 
-std::vector<ValueInfo> Session::probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs,
+std::vector<ValueInfo> Session::probe(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs,
                                       RunControl* control) {
-  state_->check_input(input, dims);
-  for (const size_t output : outputs) state_->check_output_index(output);
-  const std::vector<ort::Value> values = state_->run_unbound(input, state_->tensor(data, dims), outputs, control);
+  State& state = *state_;
+  state.check_input(input, dims);
+  for (const size_t output : outputs) state.check_output_index(output);
+  const std::vector<ort::Value> values = state.run_unbound(input, state.tensor(data, state.inputs[input].type, dims), outputs, control);
   std::vector<ValueInfo> results;
-  for (size_t i = 0; i < outputs.size(); i++) results.push_back(state_->inspect_result(outputs[i], values[i]));
+  for (size_t i = 0; i < outputs.size(); i++) results.push_back(state.inspect_result(outputs[i], values[i]));
   return results;
 }
 

@@ -38,11 +38,22 @@ enum class ElementType {
 
 const char* element_type_name(ElementType type) noexcept;  // 'float32', 'uint8' ... 'other'
 
+// Of one element of what a run can read (float32, float16, uint8) or write (float32, float16); 0 for other types.
+int64_t input_element_bytes(ElementType type) noexcept;
+int64_t output_element_bytes(ElementType type) noexcept;
+
 struct ValueInfo {
   std::string name;
   ElementType type = ElementType::kOther;
   std::vector<int64_t> dims;         // -1: dynamic
   std::vector<std::string> symbols;  // per dimension the name of a dynamic one, '' where fixed or unnamed
+};
+
+// Memory for one output of a run: row-major `dims` of the type that the model declares.
+struct OutputMemory {
+  size_t output = 0;  // index into outputs()
+  void* data = nullptr;
+  std::vector<int64_t> dims;
 };
 
 // Cancels the runs that were given it, those in progress (between two nodes of the graph, so within milliseconds) and those
@@ -89,15 +100,15 @@ class Session {
   const std::string& producer() const noexcept;
   const std::string& graph_name() const noexcept;
 
-  // Runs one float32 batch, `data` of `dims`, read in place, and writes float32 `out` of `out_dims` in place; row-major.
-  // `input` and `output` are indices into inputs() and outputs(). `control` may be null.
-  // Error kModelShape: the input's or the output's shape differs from the one given (`out` is then undefined);
+  // Runs one batch, `data` of `dims`, read in place, and writes `results` in place; row-major. `input` is an index into
+  // inputs(), whose type the data has. `control` may be null.
+  // Error kModelShape: the input's or an output's shape differs from the one given (what was to be written is then
+  // undefined), or its type is none that a run can read or write; kInvalidArgument (an index, an output named twice);
   // kCancelled; kOutOfMemory; kModelRun with the runtime's reason.
-  void run(size_t input, const float* data, const std::vector<int64_t>& dims, size_t output, float* out, const std::vector<int64_t>& out_dims,
-           RunControl* control);
+  void run(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<OutputMemory>& results, RunControl* control);
 
-  // Runs a batch and returns the real dims and types of the given outputs. Errors as run().
-  std::vector<ValueInfo> probe(size_t input, const float* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control);
+  // Runs a batch and returns the real dims and types of the given outputs, whatever they are. Errors as run().
+  std::vector<ValueInfo> probe(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control);
 
   // The next run gives the memory that earlier ones left in the session's arena back to the system, when it ends.
   void shrink_memory() noexcept;

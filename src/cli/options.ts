@@ -12,7 +12,9 @@ import {
   RESIZE_MODES,
   type ResizeMode,
   type ScaleOptions,
+  type SideLengths,
 } from '../options.js';
+import { parseSides } from '../sides.js';
 
 /** '1,2,3' */
 export function parseNumbers(text: string): number[] {
@@ -32,22 +34,27 @@ function parseInteger(text: string): number {
 }
 
 /** '224' or '336x448', height first. */
-function parseSize(text: string): number | [height: number, width: number] {
-  const [, height, width] = /^\s*(\d+)(?:x(\d+))?\s*$/i.exec(text) ?? [];
-  if (height === undefined)
+function parseSize(text: string): SideLengths {
+  const sides = parseSides(text);
+  if (sides === undefined)
     throw new InvalidArgumentError(`'${text}' is not a size: write 224 for a square, 336x448 for height x width.`);
-  return width === undefined ? Number(height) : [Number(height), Number(width)];
+  return sides;
 }
 
 /** '224,448' or '336x448,672x896' */
-export function parseSizes(text: string): (number | [height: number, width: number])[] {
+export function parseSizes(text: string): SideLengths[] {
   return text.split(',').map(parseSize);
+}
+
+/** 'feat_s16,feat_s32' */
+function parseNames(text: string): string[] {
+  return text.split(',').map((name) => name.trim());
 }
 
 /** What commander makes of the options below. */
 export interface ModelFlags {
-  output?: string;
-  tileSize?: number | [height: number, width: number];
+  output?: string[];
+  tileSize?: SideLengths;
   patchSize?: number;
   prefixTokens?: number;
   fit?: Fit;
@@ -61,6 +68,7 @@ export interface ModelFlags {
   maxPixels?: number;
   threads?: number;
   runtimeLibrary?: string;
+  configuration?: string | false;
 }
 
 /** Which model. */
@@ -77,8 +85,9 @@ export function addReadingOptions(command: Command): Command {
   return command
     .optionsGroup('Model:')
     .option(
-      '--output <name>',
-      "which of the model's outputs (default: the first with a place for every cell; see 'manyscale inspect')",
+      '--output <names>',
+      "which of the model's outputs, several joined: a,b (default: the first with a place for every cell; see 'manyscale inspect')",
+      parseNames,
     )
     .option(
       '--tile-size <size>',
@@ -91,6 +100,11 @@ export function addReadingOptions(command: Command): Command {
       'tokens that belong to no place, such as CLS (default: found from the model)',
       parseInteger,
     )
+    .option(
+      '--configuration <folder>',
+      "of preprocessor_config.json and config.json (default: the model's, or the one above if that is named onnx)",
+    )
+    .option('--no-configuration', 'do not look for them')
     .option(
       '--runtime-library <path>',
       "a libonnxruntime (default: MANYSCALE_RUNTIME_LIBRARY, else onnxruntime-node's)",
@@ -112,7 +126,7 @@ export function addImageOptions(command: Command): Command {
         'stretch: the whole image, aspect ratio ignored; crop: its largest centred part of the right aspect',
       )
         .choices(['stretch', 'crop'])
-        .default(undefined, DEFAULTS.fit),
+        .default(undefined, "the model's own, else stretch"),
     )
     .addOption(new Option('--resize <mode>', "how to resize (default: the model's own)").choices([...RESIZE_MODES]))
     .option(
@@ -162,13 +176,14 @@ export function loadOptions(flags: ModelFlags): ExtractorOptions {
     ...(flags.colorProfile !== undefined && { colorProfile: flags.colorProfile }),
     ...(flags.maxPixels !== undefined && { maxPixels: flags.maxPixels }),
     ...(flags.threads !== undefined && { threads: flags.threads }),
+    ...(flags.configuration !== undefined && { configuration: flags.configuration }),
     ...(flags.runtimeLibrary !== undefined && { runtimeLibrary: resolve(flags.runtimeLibrary) }),
   };
 }
 
 export interface ScaleFlags {
   scales?: number[];
-  imageSizes?: (number | [height: number, width: number])[];
+  imageSizes?: SideLengths[];
   resizeOutputToIndex?: number;
   outputShape?: Layout;
 }

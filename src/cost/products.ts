@@ -168,7 +168,7 @@ async function findShapes(
   const defaults = { threads: 1, maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0 };
   const session = await loadSession({ ...source, runtime, ...defaults }, signal);
   try {
-    const probes = await probeSession(session, { ...configuration, output: 0 }, [...names.keys()], signal);
+    const probes = await probeSession(session, { ...configuration, outputs: [...names.keys()] }, signal);
     return new Map(names.map((name, index) => [name, (probes[index]?.dims ?? []).slice(0, -1)]));
   } finally {
     await session.dispose();
@@ -184,8 +184,9 @@ export async function countProductsOf(
 ): Promise<ProductCount> {
   const notCounted = (reason: string) => `the multiply-adds were not counted: ${reason}`;
   if (model === undefined) return { notes: [notCounted('the model is not written as ONNX')] };
-  const { channels, tileSize, fixedBatch } = input;
-  const inputDims = [Math.max(fixedBatch, 1), channels, tileSize.height, tileSize.width];
+  const { channels, tileSize, fixedBatch, layout } = input;
+  const sides = [tileSize.height, tileSize.width];
+  const inputDims = [Math.max(fixedBatch, 1), ...(layout === 'nchw' ? [channels, ...sides] : [...sides, channels])];
   let weightBytes: number | undefined;
   try {
     const weightless = typeof model === 'string' ? await weightlessFile(model) : model;

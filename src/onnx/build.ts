@@ -19,6 +19,7 @@ const schemas = {
   attribute: schema('AttributeProto'),
   tensor: schema('TensorProto'),
   value: schema('ValueInfoProto'),
+  entry: schema('StringStringEntryProto'),
 };
 
 /** A number is an integer, as attributes mostly are; { float } is for the others. */
@@ -95,4 +96,9 @@ export function makeModel(parts: ModelParts): ModelProto {
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: { name, node: nodes, initializer: initializers, input: inputs, output: outputs },
   });
+}
+
+/** More of what a model says of itself; the keys are new ones. */
+export function addMetadata({ metadataProps }: ModelProto, metadata: Readonly<Record<string, string>>): void {
+  for (const [key, value] of Object.entries(metadata)) metadataProps.push(create(schemas.entry, { key, value }));
 }

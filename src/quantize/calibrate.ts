@@ -2,6 +2,7 @@
 // returns like features.
 
 import { clone } from '@bufbuild/protobuf';
+import { ManyscaleError } from '../errors.js';
 import { Extractor } from '../extractor.js';
 import type { ImageInput } from '../image.js';
 import { type Attributes, makeNode, makeTensor, makeValue } from '../onnx/build.js';
@@ -156,6 +157,13 @@ export async function calibrate(
 ): Promise<Map<string, Scheme>> {
   const activations = activationsOf(layers);
   const { name, layout, numPrefixTokens } = like.info.output;
+  const dims = like.info.outputs.find((output) => output.name === name)?.dims ?? [];
+  if (dims.length > 0 && dims.length !== (layout === 'bnc' ? 3 : 4)) {
+    throw new ManyscaleError(
+      'ERR_MODEL_SHAPE',
+      `Expected an output [batch, tokens, channels] or [batch, channels, height, width] for calibration but received ${name} [${dims.join(', ')}]; name another output`,
+    );
+  }
   const copy = clone(schema('ModelProto'), model) as GraphModel;
   const output = addStatistics(copy, activations, { name, layout });
   const collector = new StatisticsCollector(activations);

@@ -1,9 +1,9 @@
 // A float32 model to one with int8 weights and int8 products.
 
-import { create } from '@bufbuild/protobuf';
 import { ManyscaleError } from '../errors.js';
+import { addMetadata } from '../onnx/build.js';
 import { allGraphs, opsetOf } from '../onnx/graph.js';
-import { type GraphModel, schema } from '../onnx/schema.js';
+import type { GraphModel } from '../onnx/schema.js';
 import { version } from '../version.js';
 import { findLayers, type Layer } from './layers.js';
 import { Rewriter, type Scheme } from './rewrite.js';
@@ -87,7 +87,7 @@ export function quantizeLayers(
   }
   new Rewriter(model.graph, opsetOf(model)).rewrite(layers, schemes);
   const value = `int8 by manyscale ${version}: ${counts.row} layers by row, ${counts.static} static, ${counts.float32} float32`;
-  model.metadataProps.push(create(schema('StringStringEntryProto'), { key: METADATA_KEY, value }));
+  addMetadata(model, { [METADATA_KEY]: value });
   return counts;
 }
 

@@ -19,6 +19,7 @@ export interface PatchModelOptions {
   /** Input [n, height, width, 3]. */
   channelsLast?: boolean;
   inputType?: 'float32' | 'float16' | 'uint8';
+  outputType?: 'float32' | 'float16';
   metadata?: Record<string, string>;
   /** Name of a file beside the model that has the weights (patchWeights). */
   externalWeights?: string;
@@ -125,19 +126,56 @@ function cellCount([height, width]: [Dim, Dim], prefix: number): Dim {
   return typeof height === 'number' && typeof width === 'number' ? prefix + height * width : 'tokens_per_tile';
 }
 
+const FLOAT16 = 10;
+
 /** An ordinary vision model: pixels to tokens or a feature map. */
 export function patchModel(options: PatchModelOptions = {}): Uint8Array {
-  const { layout = 'bnc', prefix = 0 } = options;
+  const { layout = 'bnc', prefix = 0, outputType = 'float32' } = options;
   const base = embedding(options);
-  if (layout === 'bchw') {
-    return finish(base, {
-      nodes: [{ op: 'Identity', inputs: ['features'], outputs: [OUTPUT.bchw] }],
-      outputs: [{ name: OUTPUT.bchw, dims: [base.batch, base.channels, ...base.grid] }],
-    });
-  }
+  const name = OUTPUT[layout];
+  const computed = outputType === 'float32' ? name : `${name}_float`;
+  const { nodes, initializers } =
+    layout === 'bnc'
+      ? tokenNodes(prefix, base.channels, computed)
+      : { nodes: [{ op: 'Identity', inputs: ['features'], outputs: [computed] }], initializers: [] };
+  if (computed !== name) nodes.push({ op: 'Cast', inputs: [computed], outputs: [name], attributes: { to: FLOAT16 } });
+  const dims =
+    layout === 'bnc'
+      ? [base.batch, cellCount(base.grid, prefix), base.channels]
+      : [base.batch, base.channels, ...base.grid];
+  return finish(base, { nodes, initializers, outputs: [{ name, type: outputType, dims }] });
+}
+
+/** Channels last in and out, as TensorFlow's models have them: [n, 32, 32, 3] bytes to 'map' [n, 4, 4, channels]. */
+export function channelsLastModel(): Uint8Array {
+  const base = embedding({ channelsLast: true, inputType: 'uint8' });
   return finish(base, {
-    ...tokenNodes(prefix, base.channels, OUTPUT.bnc),
-    outputs: [{ name: OUTPUT.bnc, dims: [base.batch, cellCount(base.grid, prefix), base.channels] }],
+    nodes: [{ op: 'Transpose', inputs: ['features'], outputs: ['map'], attributes: { perm: [0, 2, 3, 1] } }],
+    outputs: [{ name: 'map', dims: [base.batch, 4, 4, base.channels] }],
+  });
+}
+
+/** Maps of 4 x 4 and 2 x 2 cells, a vector, tokens with CLS, and the same tokens doubled, of a tile. */
+export function pyramidModel(): Uint8Array {
+  const base = embedding({});
+  const tokens = tokenNodes(1, base.channels, 'tokens');
+  const halving = { kernel_shape: [2, 2], strides: [2, 2] };
+  return finish(base, {
+    nodes: [
+      ...pooled,
+      ...tokens.nodes,
+      { op: 'Add', inputs: ['tokens', 'tokens'], outputs: ['doubled'] },
+      { op: 'Identity', inputs: ['features'], outputs: ['fine'] },
+      { op: 'AveragePool', inputs: ['features'], outputs: ['coarse'], attributes: halving },
+    ],
+    initializers: tokens.initializers,
+    outputs: [
+      { name: 'pooled', dims: [base.batch, base.channels] },
+      { name: 'fine', dims: [base.batch, base.channels, 4, 4] },
+      { name: 'coarse', dims: [base.batch, base.channels, 2, 2] },
+      { name: 'tokens', dims: [base.batch, 17, base.channels] },
+      { name: 'doubled', dims: [base.batch, 17, base.channels] },
+    ],
   });
 }
 
@@ -179,6 +217,18 @@ const pooled: Node[] = [
 export function pooledModel(): Uint8Array {
   const base = embedding({});
   return finish(base, { nodes: pooled, outputs: [{ name: 'pooled', dims: [base.batch, base.channels] }] });
+}
+
+/** Leaves its tile size open but adds a position to each of 4 x 4 tokens, as most transformers do: it runs on those sizes alone. */
+export function positionedModel(): Uint8Array {
+  const base = embedding({ tile: ['height', 'width'] });
+  const tokens = tokenNodes(0, base.channels, 'embedded_tokens');
+  const positions = randomFloats(16 * base.channels, makeRandom(10));
+  return finish(base, {
+    nodes: [...tokens.nodes, { op: 'Add', inputs: ['embedded_tokens', 'positions'], outputs: ['tokens'] }],
+    initializers: [...tokens.initializers, { name: 'positions', dims: [1, 16, base.channels], data: positions }],
+    outputs: [{ name: 'tokens', dims: [base.batch, 'tokens_per_tile', base.channels] }],
+  });
 }
 
 /** A vector first, then tokens, then the feature map of the same cells. */

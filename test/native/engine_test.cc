@@ -8,11 +8,14 @@
 #include <future>
 #include <memory>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
+#include "core/half.h"
 #include "engine/model.h"
 #include "engine/tile_engine.h"
+#include "onnx_model.h"
 #include "runtime_library.h"
 
 namespace {
@@ -87,11 +90,11 @@ std::shared_ptr<Client> load_vit(const EngineOptions& options = {}, const std::s
   return load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/test/models/vit_emoji_96.onnx", {}, identity}, options);
 }
 
-ModelConfiguration configuration(int64_t fixed_batch = 0) { return {0, 0, {kTile, kTile}, fixed_batch}; }
+ModelConfiguration configuration(int64_t fixed_batch = 0) { return {0, {0}, {kTile, kTile}, fixed_batch}; }
 
 std::shared_ptr<Client> vit(const EngineOptions& options = {}, int64_t fixed_batch = 0) {
   auto client = load_vit(options);
-  REQUIRE(client->engine().configure(configuration(fixed_batch), {145, 128}, nullptr) == 0);
+  REQUIRE(client->engine().configure(configuration(fixed_batch), {{145, 128}}, nullptr) == 0);
   return client;
 }
 
@@ -99,6 +102,42 @@ EngineOptions with_workers(int workers) {
   EngineOptions options;
   options.workers = workers;
   return options;
+}
+
+// What the engine makes of one image; the request's pixels live as long as this call.
+Outcome run_one(const std::shared_ptr<Client>& client, ImageRequest request) {
+  Outcome outcome;
+  outcome.features.assign(static_cast<size_t>(request.pool.output_elements()), NAN);
+  request.destination = outcome.features.data();
+  std::promise<std::optional<Error>> ended;
+  request.done = [&ended](const std::optional<Error>& error, const Timings&) { ended.set_value(error); };
+  client->submit(std::move(request));
+  outcome.error = ended.get_future().get();
+  return outcome;
+}
+
+// An image that keeps its size and values, cut into tiles; `features`: what each output has for a tile.
+ImageRequest plain_request(const std::vector<uint8_t>& pixels, Size image, Size tile, pool::Layout layout, const std::vector<pool::ScaleFeatures>& features) {
+  ImageRequest request;
+  request.pixels = pixels.data();
+  request.split.source = {split::PixelType::kUint8, 1, 3, image.height, image.width, 0};
+  PlanOptions options;
+  options.image_sizes = {image};
+  options.base = options.tile = tile;
+  request.split.plan = make_plan(image, options);
+  request.split.preprocess.rescale = 1;
+  request.split.joined = true;
+  PoolRequest pool;
+  pool.plan = request.split.plan;
+  pool.input = pool.output = layout;
+  pool.features = features;
+  pool.joined = true;
+  request.pool = pool_params(pool);
+  return request;
+}
+
+std::shared_ptr<Client> load_bytes(const std::string& model, const EngineOptions& options = {}) {
+  return load_model(test_runtime_path(), {"", {model.begin(), model.end()}, ""}, options);
 }
 
 void dispose(const std::shared_ptr<Client>& client) {
@@ -245,8 +284,8 @@ TEST_CASE("disposal ends what runs with kDisposed, once, and refuses what comes 
   const Outcome late = submit(client, 150, {1}, 1).outcome.get();
   REQUIRE(late.error);
   CHECK(late.error->code() == ErrorCode::kDisposed);
-  CHECK_THROWS_AS(client->engine().probe(configuration(), {0}, nullptr), Error);
-  CHECK_THROWS_AS(client->engine().configure(configuration(), {145, 128}, nullptr), Error);
+  CHECK_THROWS_AS(client->engine().probe(configuration(), nullptr), Error);
+  CHECK_THROWS_AS(client->engine().configure(configuration(), {{145, 128}}, nullptr), Error);
   client->engine().shrink();
   dispose(client);
 }
@@ -271,7 +310,7 @@ TEST_CASE("clients of one model share it, and one's end is not the other's") {
   CHECK(&first->engine() != &other_options->engine());
   CHECK(&first->engine().session() == &other_options->engine().session());
   CHECK(&first->engine().session() != &other_model->engine().session());
-  for (const auto& client : {first, second, other_options}) CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  for (const auto& client : {first, second, other_options}) CHECK(client->engine().configure(configuration(), {{145, 128}}, nullptr) == 0);
 
   Submitted ended = submit(first, 150, {1, 2, 4}, 1);
   Submitted kept = submit(second, 150, {1, 2}, 2);
@@ -285,7 +324,7 @@ TEST_CASE("clients of one model share it, and one's end is not the other's") {
   dispose(other_model);
 
   const auto again = load_vit({}, "vit");
-  CHECK(again->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  CHECK(again->engine().configure(configuration(), {{145, 128}}, nullptr) == 0);
   CHECK_FALSE(submit(again, 150, {1}, 3).outcome.get().error);
   // Forgotten, not disposed: the model goes with its last client.
 }
@@ -293,8 +332,8 @@ TEST_CASE("clients of one model share it, and one's end is not the other's") {
 TEST_CASE("tiles of several classes share the workers, not the batches") {
   if (!runtime_or_skip()) return;
   const auto client = vit();
-  CHECK(client->engine().configure({0, 0, {kTile, kTile}, 3}, {145, 128}, nullptr) == 1);  // the same model in batches of 3
-  CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 0);
+  CHECK(client->engine().configure(configuration(3), {{145, 128}}, nullptr) == 1);  // the same model in batches of 3
+  CHECK(client->engine().configure(configuration(), {{145, 128}}, nullptr) == 0);
   const Outcome expected = submit(client, 150, {1, 2}, 1).outcome.get();
   std::vector<std::promise<std::vector<float>>> promises(6);
   std::vector<uint8_t> pixels = picture(150, 1);
@@ -314,9 +353,9 @@ TEST_CASE("tiles of several classes share the workers, not the batches") {
 TEST_CASE("a model that answers otherwise than configured is an error of that image only") {
   if (!runtime_or_skip()) return;
   const auto client = load_vit();
-  CHECK(client->engine().configure({0, 2, {kTile, kTile}, 0}, {64}, nullptr) == 0);  // image_logits [n, 64]: other features than the request's
-  CHECK(client->engine().configure(configuration(), {128, 145}, nullptr) == 1);      // as many numbers in another shape
-  CHECK(client->engine().configure(configuration(), {145, 128}, nullptr) == 2);
+  CHECK(client->engine().configure({0, {2}, {kTile, kTile}}, {{64}}, nullptr) == 0);  // image_logits [n, 64]: other features than the request's
+  CHECK(client->engine().configure(configuration(), {{128, 145}}, nullptr) == 1);     // as many numbers in another shape
+  CHECK(client->engine().configure(configuration(), {{145, 128}}, nullptr) == 2);
   for (size_t batch_class = 0; batch_class < 4; batch_class++) {
     ImageRequest request = request_for(150, {1, 2}, batch_class);
     const std::vector<uint8_t> pixels = picture(150, 1);
@@ -339,7 +378,7 @@ TEST_CASE("batches that no buffer can hold are refused, and limits beyond any im
   const auto client = load_vit();
   for (int round = 0; round < 2; round++) {
     try {
-      client->engine().configure(configuration(int64_t{1} << 60), {145, 128}, nullptr);
+      client->engine().configure(configuration(int64_t{1} << 60), {{145, 128}}, nullptr);
       FAIL("expected a refusal");
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::kPlanTooLarge);
@@ -392,7 +431,7 @@ TEST_CASE("images, cancellations, probes and a disposal at random from several t
     if (round == 4) options.max_delay_ms = 5;
     const auto load = [&] {
       auto client = load_vit(options, "stress");
-      REQUIRE(client->engine().configure(configuration(round % 2 ? 2 : 0), {145, 128}, nullptr) == 0);
+      REQUIRE(client->engine().configure(configuration(round % 2 ? 2 : 0), {{145, 128}}, nullptr) == 0);
       return client;
     };
     const auto client = load();
@@ -408,7 +447,7 @@ TEST_CASE("images, cancellations, probes and a disposal at random from several t
           if (dice() % 2) client->cancel(images[dice() % images.size()].image);
           if (dice() % 4 == 0) {
             try {
-              wrong += client->engine().probe(configuration(), {0}, nullptr).size() != 1;
+              wrong += client->engine().probe(configuration(), nullptr).size() != 1;
             } catch (const Error& error) {
               wrong += error.code() != ErrorCode::kDisposed;
             }
@@ -446,5 +485,114 @@ TEST_CASE("impossible requests arrive as errors") {
   request.done = [&code](const std::optional<Error>& error, const Timings&) { code.set_value(error ? error->code() : ErrorCode::kModelRun); };
   client->submit(std::move(request));
   CHECK(code.get_future().get() == ErrorCode::kInvalidArgument);
+  dispose(client);
+}
+
+TEST_CASE("a model that takes bytes with channels last gets the image's own, in batches of any size") {
+  if (!runtime_or_skip()) return;
+  using namespace onnx;
+  const std::vector<std::string> dims{"n", "4", "6", "3"};
+  const std::string pixels_out =
+      model({cast("x", "y", kFloat), cast("x", "z", kFloat16)}, {}, tensor_type(kUint8, dims), tensor_type(kFloat, dims), tensor_type(kFloat16, dims));
+  const Size tile{4, 6};
+  std::vector<uint8_t> pixels(12 * 18 * 3);
+  for (size_t i = 0; i < pixels.size(); i++) pixels[i] = static_cast<uint8_t>(i * 7);
+  for (const int64_t fixed : {0, 2}) {
+    const auto client = load_bytes(pixels_out);
+    const ModelConfiguration configured{0, {1, 0}, tile, fixed, split::TileLayout::kNhwc};
+    const std::vector<runtime::ValueInfo> probed = client->engine().probe(configured, nullptr);
+    CHECK(probed[0].type == runtime::ElementType::kFloat16);
+    CHECK(probed[1].dims == std::vector<int64_t>{std::max<int64_t>(fixed, 1), 4, 6, 3});
+    REQUIRE(client->engine().configure(configured, {{4, 6, 3}, {4, 6, 3}}, nullptr) == 0);
+    CHECK(client->engine().batching(0).invariant);
+    client->engine().shrink();
+    const Outcome outcome = run_one(client, plain_request(pixels, {12, 18}, tile, pool::Layout::kTokens, {{tile, 3}, {tile, 3}}));
+    REQUIRE_FALSE(outcome.error);
+    std::vector<float> expected;  // every pixel of both outputs; halves hold bytes exactly
+    for (size_t i = 0; i < pixels.size(); i += 3) {
+      for (int output = 0; output < 2; output++)
+        expected.insert(expected.end(), pixels.begin() + static_cast<ptrdiff_t>(i), pixels.begin() + static_cast<ptrdiff_t>(i) + 3);
+    }
+    CHECK(outcome.features == expected);
+    dispose(client);
+  }
+}
+
+TEST_CASE("a float16 model gets its tiles rounded once") {
+  if (!runtime_or_skip()) return;
+  using namespace onnx;
+  const std::string type = tensor_type(kFloat16, {"n", "3", "5", "4"});
+  const auto client = load_bytes(model({node("Identity", {"x"}, "y")}, {}, type, type));
+  const Size tile{5, 4};
+  REQUIRE(client->engine().configure({0, {0}, tile}, {{3, 5, 4}}, nullptr) == 0);
+  const std::vector<uint8_t> pixels = picture(10, 1);  // 10 x 10; the first 5 x 8 of it are used
+  ImageRequest request = plain_request(pixels, {5, 8}, tile, pool::Layout::kFeatureMap, {{tile, 3}});
+  request.split.preprocess.rescale = 1.0 / 255;
+  const Outcome outcome = run_one(client, std::move(request));
+  REQUIRE_FALSE(outcome.error);
+  std::vector<float> expected;
+  for (size_t c = 0; c < 3; c++) {
+    for (size_t i = 0; i < 40; i++) expected.push_back(from_half(to_half(static_cast<float>(pixels[i * 3 + c]) * static_cast<float>(1.0 / 255))));
+  }
+  CHECK(outcome.features == expected);
+  dispose(client);
+}
+
+TEST_CASE("outputs of different grids are joined on the grid of the first, and are what each gives alone") {
+  if (!runtime_or_skip()) return;
+  const auto load = [](std::vector<size_t> outputs, const std::vector<std::vector<int64_t>>& dims) {
+    auto client = load_model(test_runtime_path(), {std::string(MANYSCALE_SOURCE_DIR) + "/models/mobilenetv3_coco_backbone_224.onnx", {}, "mobilenet"}, {});
+    return std::make_pair(client, client->engine().configure({0, std::move(outputs), {224, 224}}, dims, nullptr));
+  };
+  const std::vector<int64_t> fine{88, 14, 14}, coarse{120, 7, 7};
+  const pool::ScaleFeatures fine_tile{{14, 14}, 88}, coarse_tile{{7, 7}, 120};
+  const std::vector<uint8_t> pixels = picture(448, 1);
+  const auto features = [&](const std::pair<std::shared_ptr<Client>, size_t>& model, const std::vector<pool::ScaleFeatures>& tiles) {
+    ImageRequest request = plain_request(pixels, {448, 448}, {224, 224}, pool::Layout::kFeatureMap, tiles);
+    request.batch_class = model.second;
+    Outcome outcome = run_one(model.first, std::move(request));
+    REQUIRE_FALSE(outcome.error);
+    return outcome.features;
+  };
+  const auto first = load({0}, {fine}), second = load({1}, {coarse}), both = load({0, 1}, {fine, coarse});
+  CHECK(std::set<size_t>{first.second, second.second, both.second}.size() == 3);
+  std::vector<float> expected = features(first, {fine_tile});
+  const std::vector<float> coarse_map = features(second, {coarse_tile});
+  for (size_t c = 0; c < 120; c++) {
+    for (size_t y = 0; y < 28; y++) {
+      for (size_t x = 0; x < 28; x++) expected.push_back(coarse_map[(c * 14 + y / 2) * 14 + x / 2]);  // the average of the one cell below it
+    }
+  }
+  CHECK(features(both, {fine_tile, coarse_tile}) == expected);
+
+  ImageRequest swapped = plain_request(pixels, {448, 448}, {224, 224}, pool::Layout::kFeatureMap, {coarse_tile, fine_tile});
+  swapped.batch_class = both.second;
+  CHECK(run_one(both.first, std::move(swapped)).error->code() == ErrorCode::kModelShape);
+  ImageRequest fewer = plain_request(pixels, {448, 448}, {224, 224}, pool::Layout::kFeatureMap, {fine_tile});
+  fewer.batch_class = both.second;
+  CHECK(run_one(both.first, std::move(fewer)).error->code() == ErrorCode::kInvalidArgument);
+  for (const auto& each : {first, second, both}) dispose(each.first);
+}
+
+TEST_CASE("configurations that a model cannot have are refused") {
+  if (!runtime_or_skip()) return;
+  const auto client = load_vit();
+  const auto code = [&](const ModelConfiguration& configured, const std::vector<std::vector<int64_t>>& dims) -> std::optional<ErrorCode> {
+    try {
+      client->engine().configure(configured, dims, nullptr);
+      return std::nullopt;
+    } catch (const Error& error) {
+      return error.code();
+    }
+  };
+  const Size tile{kTile, kTile};
+  CHECK(code({0, {}, tile}, {}) == ErrorCode::kInvalidArgument);
+  CHECK(code({0, {0, 2}, tile}, {{145, 128}}) == ErrorCode::kInvalidArgument);
+  CHECK(code({0, {99}, tile}, {{145, 128}}) == ErrorCode::kInvalidArgument);
+  CHECK(code({SIZE_MAX, {0}, tile}, {{145, 128}}) == ErrorCode::kInvalidArgument);
+  const std::string numbers = onnx::tensor_type(onnx::kInt64, {"n", "3", "4", "4"});
+  const auto whole = load_bytes(onnx::model({onnx::node("Identity", {"x"}, "y")}, {}, numbers, numbers));
+  CHECK_THROWS_AS(whole->engine().probe({0, {0}, {4, 4}}, nullptr), Error);
+  dispose(whole);
   dispose(client);
 }

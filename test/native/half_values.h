@@ -7,7 +7,7 @@
 #include <vector>
 
 // What the 16 bits mean, from the definition of the format.
-inline float from_half(uint16_t half) {
+inline float half_value(uint16_t half) {
   const int exponent = half >> 10 & 31;
   const int mantissa = half & 1023;
   float value = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24) : std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
@@ -21,10 +21,10 @@ inline std::vector<float> telling_floats() {
   std::vector<float> values;
   for (const float sign : {1.0F, -1.0F}) {
     for (uint16_t half = 0; half <= 0x7c00; half++) {
-      values.push_back(sign * from_half(half));
+      values.push_back(sign * half_value(half));
       // Beyond the largest half stands what would be the next, 65536.
-      const float next = half < 0x7bff ? from_half(static_cast<uint16_t>(half + 1)) : 65536.0F;
-      const float middle = half < 0x7c00 ? (from_half(half) + next) / 2 : 1e6F;
+      const float next = half < 0x7bff ? half_value(static_cast<uint16_t>(half + 1)) : 65536.0F;
+      const float middle = half < 0x7c00 ? (half_value(half) + next) / 2 : 1e6F;
       for (const float value : {middle, std::nextafter(middle, 0.0F), std::nextafter(middle, kInfinity)}) values.push_back(sign * value);
     }
     for (const float value : {std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::min(), std::numeric_limits<float>::max()}) {

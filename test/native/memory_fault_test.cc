@@ -52,7 +52,7 @@ struct Vit {
   std::vector<float> expected;
 
   Vit() {
-    REQUIRE(client->engine().configure({0, 0, {kTile, kTile}, 0}, {145, 128}, nullptr) == 0);
+    REQUIRE(client->engine().configure({0, {0}, {kTile, kTile}}, {{145, 128}}, nullptr) == 0);
     std::mt19937 random(1);
     for (uint8_t& value : pixels) value = static_cast<uint8_t>(random());
     REQUIRE_FALSE(submit(*client, pixels, expected).get());

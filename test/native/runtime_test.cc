@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -28,6 +27,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/half.h"
+#include "onnx_model.h"
 #include "runtime/library.h"
 #include "runtime/session.h"
 #include "runtime_library.h"
@@ -132,61 +133,10 @@ class Guarded {
 
 std::vector<float> run(Session& session, size_t output, const std::vector<float>& data, const Dims& dims, const Dims& out_dims, RunControl* control = nullptr) {
   Guarded out(product(out_dims));
-  session.run(0, data.data(), dims, output, out.data(), out_dims, control);
+  session.run(0, data.data(), dims, {{output, out.data(), out_dims}}, control);
   CHECK(out.intact());
   return out.values();
 }
-
-// Just enough of ONNX's protobuf (onnx/onnx.proto) to write models of one or two nodes.
-namespace onnx {
-
-std::string varint(uint64_t value) {
-  std::string bytes;
-  for (; value >= 128; value >>= 7) bytes += static_cast<char>(value | 128);
-  return bytes += static_cast<char>(value);
-}
-std::string field(int number, int64_t value) { return varint(static_cast<uint64_t>(number) << 3) + varint(static_cast<uint64_t>(value)); }
-std::string field(int number, const std::string& bytes) { return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(bytes.size()) + bytes; }
-
-constexpr int kFloat = 1;
-constexpr int kInt64 = 7;
-constexpr int kFloat16 = 10;
-
-std::string pair(const std::string& key, const std::string& value) { return field(1, key) + field(2, value); }
-std::string tensor_type(int type, const std::vector<std::string>& dims) {
-  std::string shape;
-  for (const std::string& dim : dims) shape += field(1, std::isdigit(dim[0]) ? field(1, int64_t{std::stoi(dim)}) : field(2, dim));
-  return field(1, field(1, int64_t{type}) + field(2, shape));
-}
-std::string sequence_type(const std::string& element) { return field(4, field(1, element)); }
-std::string value(const std::string& name, const std::string& type) { return field(1, name) + field(2, type); }
-std::string node(const std::string& operation, const std::vector<std::string>& inputs, const std::string& output) {
-  std::string bytes;
-  for (const std::string& input : inputs) bytes += field(1, input);
-  return bytes + field(2, output) + field(4, operation);
-}
-std::string int64_constant(const std::string& name, const Dims& values) {
-  std::string raw(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(int64_t));
-  return field(1, static_cast<int64_t>(values.size())) + field(2, int64_t{kInt64}) + field(8, name) + field(9, raw);
-}
-std::string external_floats(const std::string& name, int64_t count, const std::string& file) {
-  return field(1, count) + field(2, int64_t{kFloat}) + field(8, name) + field(13, pair("location", file)) + field(14, int64_t{1});
-}
-// One graph of x to y.
-std::string model(const std::vector<std::string>& nodes, const std::vector<std::string>& constants, const std::string& x, const std::string& y) {
-  std::string graph = field(2, std::string("made-by-test"));
-  for (const std::string& each : nodes) graph += field(1, each);
-  for (const std::string& each : constants) graph += field(5, each);
-  graph += field(11, value("x", x)) + field(12, value("y", y));
-  return field(1, int64_t{8}) + field(2, std::string("runtime_test")) + field(7, graph) + field(8, field(2, int64_t{13})) +
-         field(14, pair("manyscale.mean", "1,2,3"));
-}
-// y = x + x; what it declares for y need not be true.
-std::string doubling(const std::vector<std::string>& x, const std::vector<std::string>& y) {
-  return model({node("Add", {"x", "x"}, "y")}, {}, tensor_type(kFloat, x), tensor_type(kFloat, y));
-}
-
-}  // namespace onnx
 
 std::unique_ptr<Session> session_of(Library& lib, const std::string& bytes) { return Session::from_bytes(lib, bytes.data(), bytes.size(), {}); }
 
@@ -400,6 +350,60 @@ TEST_CASE("runtime: a batch is read and written in place") {
   CHECK(run(*reshaping, 0, {1, 2, 3, 4}, {4}, {2, 2}) == std::vector<float>{1, 2, 3, 4});
 }
 
+TEST_CASE("runtime: tensors have the types that the model declares, and several outputs come from one run") {
+  Library* lib = library();
+  if (!lib) return;
+  using onnx::tensor_type;
+  const auto bytes =
+      session_of(*lib, onnx::model({onnx::cast("x", "y", onnx::kFloat), onnx::cast("x", "z", onnx::kFloat16)}, {}, tensor_type(onnx::kUint8, {"n", "3"}),
+                                   tensor_type(onnx::kFloat, {"n", "3"}), tensor_type(onnx::kFloat16, {"n", "3"})));
+  const std::vector<uint8_t> pixels{0, 1, 2, 3, 200, 255};
+  Guarded floats(6);
+  std::vector<uint16_t> halves(8, 0xabcd);
+  bytes->run(0, pixels.data(), {2, 3}, {{1, halves.data() + 1, {2, 3}}, {0, floats.data(), {2, 3}}}, nullptr);
+  CHECK(floats.values() == std::vector<float>{0, 1, 2, 3, 200, 255});
+  CHECK(floats.intact());
+  std::vector<uint16_t> expected{0xabcd};
+  for (const uint8_t pixel : pixels) expected.push_back(to_half(pixel));
+  expected.push_back(0xabcd);
+  CHECK(halves == expected);
+  const std::vector<ValueInfo> real = bytes->probe(0, pixels.data(), {2, 3}, {1, 0}, nullptr);
+  CHECK(real[0].type == ElementType::kFloat16);
+  CHECK(real[1].type == ElementType::kFloat32);
+
+  // Where a declaration is wrong the outputs are copied instead: each to its own place.
+  const auto wrong =
+      session_of(*lib, onnx::model({onnx::cast("x", "y", onnx::kFloat16), onnx::node("Add", {"x", "x"}, "z")}, {}, tensor_type(onnx::kFloat, {"n", "m"}),
+                                   tensor_type(onnx::kFloat16, {"n", "7"}), tensor_type(onnx::kFloat, {"n", "m"})));
+  const std::vector<float> data{1, 2, 3};
+  std::vector<uint16_t> y(3);
+  Guarded z(3);
+  wrong->run(0, data.data(), {1, 3}, {{0, y.data(), {1, 3}}, {1, z.data(), {1, 3}}}, nullptr);
+  CHECK(y == std::vector<uint16_t>{to_half(1), to_half(2), to_half(3)});
+  CHECK(z.values() == std::vector<float>{2, 4, 6});
+  CHECK(z.intact());
+}
+
+TEST_CASE("runtime: types that tiles and features cannot have are refused before the run, and an output that is named twice") {
+  Library* lib = library();
+  if (!lib) return;
+  const std::vector<int64_t> data(3, 1);
+  std::vector<float> out(3);
+  const auto of_types = [&](int from, int to) {
+    return session_of(*lib, onnx::model({onnx::cast("x", "y", to)}, {}, onnx::tensor_type(from, {"n"}), onnx::tensor_type(to, {"n"})));
+  };
+  const auto refusal = [&](Session& session) { return failure_of([&] { session.run(0, data.data(), {3}, {{0, out.data(), {3}}}, nullptr); }); };
+  const Failure input = refusal(*of_types(onnx::kInt64, onnx::kFloat));
+  CHECK(input.code == "ERR_MODEL_SHAPE");
+  CHECK(input.message == "Expected float32, float16 or uint8 for the model's input 'x' but received int64");
+  const Failure output = refusal(*of_types(onnx::kFloat, onnx::kUint8));
+  CHECK(output.code == "ERR_MODEL_SHAPE");
+  CHECK(output.message == "Expected float32 or float16 for the model's output 'y' but received uint8");
+  const auto session = of_types(onnx::kFloat, onnx::kFloat16);
+  const Failure twice = failure_of([&] { session->run(0, data.data(), {1}, {{0, out.data(), {1}}, {0, out.data() + 1, {1}}}, nullptr); });
+  CHECK(twice.code == "ERR_INVALID_ARGUMENT");
+}
+
 TEST_CASE("runtime: a tile's features are the same alone and in a batch of 3") {
   Library* lib = library();
   if (!lib) return;
@@ -445,7 +449,7 @@ TEST_CASE("runtime: concurrent runs of one session do not disturb each other") {
       for (int k = 0; k < 5; k++) {
         RunControl control;
         Guarded out(product(out_dims));
-        session->run(0, inputs[i].data(), dims, 0, out.data(), out_dims, &control);
+        session->run(0, inputs[i].data(), dims, {{0, out.data(), out_dims}}, &control);
         if (out.intact() && out.values() == expected[i]) right++;
       }
     });
@@ -460,7 +464,7 @@ TEST_CASE("runtime: an output of another shape than expected is an error that na
   const auto check = [](Session& session, size_t output, const Dims& dims, const Dims& out_dims, const std::string& real) {
     const std::vector<float> data(static_cast<size_t>(product(dims)), 1.0F);
     Guarded out(product(out_dims));
-    const Failure failure = failure_of([&] { session.run(0, data.data(), dims, output, out.data(), out_dims, nullptr); });
+    const Failure failure = failure_of([&] { session.run(0, data.data(), dims, {{output, out.data(), out_dims}}, nullptr); });
     CAPTURE(failure.message);
     CHECK(failure.code == "ERR_MODEL_SHAPE");
     CHECK(contains(failure.message, real));
@@ -493,7 +497,7 @@ TEST_CASE("runtime: an output shape that a model declares wrongly does not stop 
   CHECK(run(*fixed, 0, {1, 2, 3}, {1, 3}, {1, 3}) == std::vector<float>{2, 4, 6});
   const std::vector<float> three(3, 1.0F);
   std::vector<float> out(8);
-  const Failure failure = failure_of([&] { sides->run(0, three.data(), {1, 3}, 0, out.data(), {1, 8}, nullptr); });
+  const Failure failure = failure_of([&] { sides->run(0, three.data(), {1, 3}, {{0, out.data(), {1, 8}}}, nullptr); });
   CHECK(failure.message == "Expected [1, 8] for the model's output 'y' but received [1, 3]");
   CHECK(failure.code == "ERR_MODEL_SHAPE");
 }
@@ -505,7 +509,7 @@ TEST_CASE("runtime: an input of another shape, and bad indices, are refused befo
   const std::vector<float> data(16, 1.0F);
   std::vector<float> out(16);
   const auto code = [&](size_t input, const Dims& dims, size_t output) {
-    return failure_of([&] { session->run(input, data.data(), dims, output, out.data(), {1, 3}, nullptr); });
+    return failure_of([&] { session->run(input, data.data(), dims, {{output, out.data(), {1, 3}}}, nullptr); });
   };
   CHECK(code(0, {1, 4}, 0).code == "ERR_MODEL_SHAPE");
   CHECK(contains(code(0, {1, 4}, 0).message, "Expected [batch, 3] for the model's input 'x' but received [1, 4]"));
@@ -568,7 +572,7 @@ TEST_CASE("runtime: a model that fails while it runs gives the runtime's reason,
   const std::vector<float> data(4, 1.0F);
   std::vector<float> out(4);
   Failure failure;
-  CHECK(printed_by([&] { failure = failure_of([&] { session->run(0, data.data(), {3}, 0, out.data(), {1, 2}, nullptr); }); }) == "");
+  CHECK(printed_by([&] { failure = failure_of([&] { session->run(0, data.data(), {3}, {{0, out.data(), {1, 2}}}, nullptr); }); }) == "");
   CAPTURE(failure.message);
   CHECK(failure.code == "ERR_MODEL_RUN");
   CHECK(contains(failure.message, "Reshape"));
@@ -615,7 +619,7 @@ TEST_CASE("runtime: a run can be cancelled before it starts and while it lasts, 
   std::thread thread([&] {
     std::vector<float> out(static_cast<size_t>(product(out_dims)));
     started = true;
-    failure = failure_of([&] { session->run(0, data.data(), dims, 1, out.data(), out_dims, &control); });
+    failure = failure_of([&] { session->run(0, data.data(), dims, {{1, out.data(), out_dims}}, &control); });
     ended = Clock::now();
   });
   while (!started) std::this_thread::yield();

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -10,6 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultModel, Extractor } from '../../src/index.js';
+import { patchModel } from '../helpers/models.js';
 import { readFloat16, readFloat32 } from '../helpers/npy.js';
 import { photo, repository, vitModel } from '../helpers/paths.js';
 import { expectExit, type Finished, type RunOptions, run } from '../helpers/process.js';
@@ -345,12 +346,90 @@ describe('inspect', () => {
     });
   });
 
+  describe('with configuration files', () => {
+    const processor = { image_processor_type: 'CLIPImageProcessor', size: { shortest_edge: 384 }, crop_size: 384 };
+    const published = file('published');
+    const model = join(published, 'onnx', 'model.onnx');
+
+    beforeAll(() => {
+      mkdirSync(join(published, 'onnx'), { recursive: true });
+      writeFileSync(model, patchModel({ prefix: 1 }));
+      writeFileSync(join(published, 'preprocessor_config.json'), JSON.stringify(processor));
+      writeFileSync(join(published, 'config.json'), JSON.stringify({ model_type: 'clip', patch_size: 8 }));
+    });
+
+    it('shows them, what is from them, and what contradicts what', async () => {
+      const child = await manyscale(['inspect', model]);
+      expectExit(child, 0);
+      for (const line of [
+        /\nconfiguration\n {2}files +.*preprocessor_config\.json\n +.*config\.json\n/,
+        /image processor +CLIPImageProcessor\n/,
+        /model type +clip\n/,
+        /patch size +8, from the configuration files\n/,
+        /fit +crop, from the configuration files\n/,
+        /resize +pillow-bicubic, from the configuration files\n/,
+        /\nnotes\n {2}preprocessor_config\.json asks for 384 x 384 but the model's input is 32 x 32: tiles are 32 x 32\.\n$/,
+      ]) {
+        expect(child.stdout).toMatch(line);
+      }
+    });
+
+    it('shows them to programs', async () => {
+      await using extractor = await Extractor.load(model);
+      const { info } = extractor;
+      const child = await manyscale(['inspect', model, '--json']);
+      expectExit(child, 0);
+      const { configuration, notes, sources, fit } = JSON.parse(child.stdout);
+      expect({ configuration, notes, sources, fit }).toEqual({
+        configuration: info.configuration,
+        notes: info.notes,
+        sources: info.sources,
+        fit: 'crop',
+      });
+      expect(notes).toHaveLength(1);
+    });
+
+    it('ignores them with --no-configuration, takes others with --configuration', async () => {
+      const ignored = await manyscale(['inspect', model, '--no-configuration']);
+      expect(ignored.stdout).not.toContain('image processor');
+      expect(ignored.stdout).toMatch(/fit +stretch, by default\n/);
+      expect(ignored.stdout).toMatch(/notes\n.*Nothing says how images are to be resized/s);
+      const child = await manyscale(['inspect', vitModel, '--configuration', published]);
+      expect(child.stdout).toMatch(/image processor +CLIPImageProcessor\n/);
+      expect(child.stdout).toMatch(/std .*from the model's metadata\n/);
+    });
+
+    it('shows the model and the reason when they cannot be read', async () => {
+      const bad = file('bad.onnx');
+      writeFileSync(bad, patchModel());
+      writeFileSync(file('config.json'), '{"patch_size": "large"}');
+      const child = await manyscale(['inspect', bad]);
+      rmSync(file('config.json'));
+      expectExit(child, 1);
+      expect(child.stdout).toMatch(/pixel_values +float32 \[batch, 3, 32, 32\]/);
+      expect(child.stderr).toMatch(
+        /^manyscale: .*patch_size.*config\.json.*--no-configuration.* \[ERR_MODEL_LOAD\]\n$/s,
+      );
+    });
+  });
+
+  it('marks each of several outputs', async () => {
+    const child = await manyscale(['inspect', '--output', 'feat_s32,feat_s16']);
+    expectExit(child, 0);
+    expect(child.stdout.match(/<- the features/g)).toHaveLength(2);
+    expect(child.stdout).toMatch(/output +feat_s32, feat_s16, from the options/);
+    expect(child.stdout).toMatch(
+      /feature map \(bchw\): 7 x 7 cells, 120 channels\n +feature map \(bchw\): 14 x 14 cells/,
+    );
+  });
+
   it('shows a model that cannot be used, and says why', async () => {
-    const child = await manyscale(['inspect', vitModel, '--output', 'image_logits']);
+    const outputs = ['inspect', vitModel, '--output', 'last_hidden_state,image_logits'];
+    const child = await manyscale(outputs);
     expectExit(child, 1);
     expect(child.stdout).toMatch(/image_logits +float32 \[batch, 64\]/);
-    expect(child.stderr).toMatch(/^manyscale: .*image_logits.* \[ERR_MODEL_SHAPE\]\n$/s);
-    const parsed = JSON.parse((await manyscale(['inspect', vitModel, '--output', 'image_logits', '--json'])).stdout);
+    expect(child.stderr).toMatch(/^manyscale: .*last_hidden_state.*image_logits.* \[ERR_MODEL_SHAPE\]\n$/s);
+    const parsed = JSON.parse((await manyscale([...outputs, '--json'])).stdout);
     expect(parsed).toMatchObject({ usable: false, error: { code: 'ERR_MODEL_SHAPE' }, model: { path: vitModel } });
     expect(parsed.outputs).toHaveLength(3);
   });

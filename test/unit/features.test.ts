@@ -1,8 +1,10 @@
 // Features.vector, and how a model's shapes are read where no native code is needed.
 import { describe, expect, test } from 'vitest';
 import { Features, type FeaturesInit } from '../../src/features.js';
-import { candidateOutputs, chooseInput, choosePreprocess } from '../../src/model.js';
+import { readMetadata } from '../../src/metadata.js';
+import { chooseInput, choosePreprocess } from '../../src/model.js';
 import type { NativeValueInfo } from '../../src/native/addon.js';
+import { candidateOutputs } from '../../src/outputs.js';
 import { checkFloatTensor, isDetached, Tensor } from '../../src/tensor.js';
 import { expectCode } from './rejection.js';
 
@@ -115,6 +117,8 @@ describe("a model's input", () => {
     expect(chooseInput([value('x', [-1, 3, 224, 160])], undefined)).toEqual({
       index: 0,
       name: 'x',
+      type: 'float32',
+      layout: 'nchw',
       tile: { height: 224, width: 160 },
       tileSource: 'model',
       fixedBatch: 0,
@@ -124,6 +128,16 @@ describe("a model's input", () => {
     expect(chooseInput([value('x', [-1, 3, 224, 224])], { height: 224, width: 224 }).tileSource).toBe('model');
   });
 
+  test('channels last, and types', () => {
+    const last = chooseInput([value('x', [-1, 224, 160, 3], 'uint8')], undefined);
+    expect(last).toMatchObject({ layout: 'nhwc', type: 'uint8', tile: { height: 224, width: 160 } });
+    const open = chooseInput([value('x', [-1, -1, -1, 3], 'float16')], { height: 96, width: 64 });
+    expect(open).toMatchObject({ layout: 'nhwc', type: 'float16', tile: { height: 96, width: 64 } });
+    // A width of 3 is less likely than a model with channels first.
+    expect(chooseInput([value('x', [-1, 3, 3, 3])], undefined).layout).toBe('nchw');
+    expect(chooseInput([value('x', [-1, 3, -1, -1])], { height: 96, width: 64 }).layout).toBe('nchw');
+  });
+
   test.each<[string, NativeValueInfo[], RegExp]>([
     [
       'a CLIP',
@@ -131,12 +145,11 @@ describe("a model's input", () => {
       /needs 2: pixel_values float32 \[batch, 3, 224, 224\]; input_ids int64 \[batch, 77\]/,
     ],
     ['no input', [], /needs 0: none/],
-    ['NHWC', [value('x', [-1, 224, 224, 3])], /NHWC is not supported/],
-    ['NHWC of open size', [value('x', [-1, -1, -1, 3])], /NHWC is not supported/],
     ['grey', [value('x', [-1, 1, 28, 28])], /grey-only models are not supported/],
+    ['grey with channels last', [value('x', [-1, 28, 28, 1])], /grey-only models are not supported/],
     ['five bands', [value('x', [-1, 5, 28, 28])], /3 channels/],
-    ['float16', [value('x', [-1, 3, 28, 28], 'float16')], /float16 inputs are not supported/],
-    ['uint8', [value('x', [-1, 3, 28, 28], 'uint8')], /uint8 inputs are not supported/],
+    ['int8', [value('x', [-1, 3, 28, 28], 'int8')], /float32, float16, uint8 .* int8 inputs are not supported/],
+    ['float64', [value('x', [-1, 3, 28, 28], 'float64')], /float64 inputs are not supported/],
     ['text', [value('x', [-1, 77])], /\[batch, 3, height, width\]/],
   ])('refuses %s', async (_, inputs, message) => {
     await expectCode(() => chooseInput(inputs, undefined), 'ERR_MODEL_SHAPE', message);
@@ -160,20 +173,22 @@ describe("a model's outputs", () => {
     value('tokens', [-1, 197, 384]),
     value('mask', [-1, 1, 7, 7], 'bool'),
     value('open', []),
+    value('half', [-1, 49, 384], 'float16'),
   ];
 
   test('that may have places, in order', () => {
-    expect(candidateOutputs(outputs, undefined)).toEqual([1, 3]);
-    expect(candidateOutputs(outputs, 'open')).toEqual([3]);
+    expect(candidateOutputs(outputs, undefined)).toEqual([1, 3, 4]);
+    expect(candidateOutputs(outputs, ['half', 'logits', 'tokens'])).toEqual([4, 0, 1]);
+    expect(candidateOutputs(outputs, ['open'])).toEqual([3]);
   });
 
   test('refuses others by name', async () => {
     await expectCode(
-      () => candidateOutputs(outputs, 'none'),
+      () => candidateOutputs(outputs, ['none']),
       'ERR_INVALID_ARGUMENT',
       /'none' of type string; the model has: logits float32 \[batch, 1000\]; tokens/,
     );
-    await expectCode(() => candidateOutputs(outputs, 'logits'), 'ERR_MODEL_SHAPE', /received logits float32/);
+    await expectCode(() => candidateOutputs(outputs, ['mask']), 'ERR_MODEL_SHAPE', /received mask bool/);
     await expectCode(
       () => candidateOutputs([value('logits', [-1, 9])], undefined),
       'ERR_MODEL_SHAPE',
@@ -192,7 +207,7 @@ describe("a model's preprocessing", () => {
   };
 
   test('options over metadata over defaults', () => {
-    const { preprocess, sources } = choosePreprocess({ rescale: 2 }, metadata);
+    const { preprocess, sources } = choosePreprocess({ rescale: 2 }, readMetadata(metadata).preprocess, {});
     expect(preprocess).toEqual({
       mean: [0.485, 0.456, 0.406],
       std: [0.5, 0.5, 0.5],
@@ -210,7 +225,7 @@ describe("a model's preprocessing", () => {
   });
 
   test('all defaults', () => {
-    expect(choosePreprocess({}, {}).preprocess).toEqual({
+    expect(choosePreprocess({}, {}, {}).preprocess).toEqual({
       mean: [0, 0, 0],
       std: [1, 1, 1],
       rescale: 1 / 255,
@@ -224,10 +239,6 @@ describe("a model's preprocessing", () => {
     [{ 'manyscale.rescale': 'many' }],
     [{ 'manyscale.resize': 'best' }],
   ])('refuses %o', async (bad) => {
-    await expectCode(
-      () => choosePreprocess({}, bad),
-      'ERR_MODEL_LOAD',
-      /metadata manyscale\..*correct the model's metadata/,
-    );
+    await expectCode(() => readMetadata(bad), 'ERR_MODEL_LOAD', /metadata manyscale\..*correct the model's metadata/);
   });
 });

@@ -128,7 +128,6 @@ describe("the Extractor's options", () => {
     expect(checkExtractorOptions(undefined)).toEqual({
       scale: { scales: [1, 2] },
       namesScales: false,
-      fit: 'stretch',
       preprocess: {},
       device: 'auto',
       strict: false,
@@ -151,7 +150,6 @@ describe("the Extractor's options", () => {
     ['overlap', { overlap: 0.5 }],
     ['maxTiles', { maxTiles: 4 }],
     ['fit', { fit: 'keep' }],
-    ['output', { output: ['a', 'b'] }],
   ])('refuses %s, which is later work, instead of ignoring it', async (name, options) => {
     const message = new RegExp(`${name}.*not available in this version`);
     await expectCode(() => checkExtractorOptions(options), 'ERR_INVALID_ARGUMENT', message);
@@ -172,11 +170,16 @@ describe("the Extractor's options", () => {
     [{ maxPixels: 1e18 }, /at least 1 and below 2\^53 for maxPixels/],
     [{ patchSize: 0 }, /at least 1 for patchSize/],
     [{ tileSize: [224] }, /for tileSize/],
+    [{ output: [] }, /the name of an output, or an array of at least one, for output/],
+    [{ output: ['a', ''] }, /a string, not empty and without NUL, for output/],
+    [{ output: ['a', 'b', 'a'] }, /each name once for output/],
     [{ output: '' }, /a string, not empty and without NUL, for output/],
     [{ strict: 1 }, /true or false for strict/],
     [{ signal: {} }, /an AbortSignal for signal/],
     [{ runtimeLibrary: 7 }, /a string, not empty and without NUL, for runtimeLibrary/],
     [{ colorProfile: 'srgb' }, /for colorProfile/],
+    [{ configuration: true }, /the path of a folder, or false, for configuration/],
+    [{ configuration: '' }, /a string, not empty and without NUL, for configuration/],
     [{ maxDelay: -1 }, /a number from 0 to 2147483647 \(milliseconds\) for maxDelay but received -1/],
     [{ maxDelay: 1e300 }, /a number from 0 to 2147483647/],
     [{ maxDelay: Number.POSITIVE_INFINITY }, /a finite number for maxDelay/],

@@ -134,6 +134,58 @@ struct RowSum {
   }
 };
 
+// `Count` vectors of channels stay in registers while all rows are added, each by its weight.
+template <int64_t Count>
+inline void weigh_block(const float* const* rows, const float* weights, int64_t row_count, int64_t channel, float* to, const Average& average) {
+  Floats sum[Count];
+  for (int64_t k = 0; k < Count; k++) sum[k] = average.continues ? load<Floats>(to + channel + k * kLanes) : Floats{};
+  for (int64_t r = 0; r < row_count; r++) {
+    const float* const row = rows[r] + channel;
+    const Floats weight = simd::broadcast(weights[r]);
+    for (int64_t k = 0; k < Count; k++) sum[k] = simd::multiply_add(weight, load<Floats>(row + k * kLanes), sum[k]);
+  }
+  for (int64_t k = 0; k < Count; k++) {
+    if (average.ends) sum[k] = sum[k] / average.height / average.width;
+    store(to + channel + k * kLanes, sum[k]);
+  }
+}
+
+void weigh_rows(const float* const* rows, const float* weights, int64_t row_count, int64_t channels, float* to, const Average& average) {
+  int64_t c = 0;
+  for (; c + kRegisters * kLanes <= channels; c += kRegisters * kLanes) weigh_block<kRegisters>(rows, weights, row_count, c, to, average);
+  for (; c + kLanes <= channels; c += kLanes) weigh_block<1>(rows, weights, row_count, c, to, average);
+  for (; c < channels; c++) {
+    float sum = average.continues ? to[c] : 0.0F;
+    for (int64_t r = 0; r < row_count; r++) sum += weights[r] * rows[r][c];
+    to[c] = average.ends ? sum / average.height / average.width : sum;
+  }
+}
+
+// As RowSum, for tiles that overlap.
+struct WeightedRowSum {
+  int64_t channels;
+  float* to;
+  Average average;
+  int64_t count = 0;
+  const float* rows[64];
+  float weights[64];
+
+  WeightedRowSum(int64_t n, float* destination, float height, float width) : channels(n), to(destination), average{false, false, height, width} {}
+  void add(const float* row, float weight) {
+    if (count == 64) {
+      weigh_rows(rows, weights, count, channels, to, average);
+      average.continues = true;
+      count = 0;
+    }
+    weights[count] = weight;
+    rows[count++] = row;
+  }
+  void end() {
+    average.ends = true;
+    weigh_rows(rows, weights, count, channels, to, average);
+  }
+};
+
 template <typename Out>
 void prefix(const View& view, int64_t image) {
   const int64_t tokens = view.prefix + view.grid_height * view.grid_width;
@@ -163,8 +215,16 @@ inline void token_cell(const View& view, const ScaleView& scale, int64_t image, 
     const int64_t index = view.prefix + scale.y.cell[y] * scale.grid_width + scale.x.cell[x];
     return scale.tiles[tile * view.batch + image] + index * scale.channels + channel;
   };
-  if (bottom - top == 1 && right - left == 1) {
+  if (bottom - top == 1 && right - left == 1) {  // also where tiles overlap: a cell that one tile has weighs 1
     std::memcpy(to, token(top, left), static_cast<size_t>(channels) * sizeof(float));
+    return;
+  }
+  if (scale.y.weight) {
+    WeightedRowSum sum(channels, to, scale.y.size[row], scale.x.size[column]);
+    for (int64_t y = top; y < bottom; y++) {
+      for (int64_t x = left; x < right; x++) sum.add(token(y, x), scale.y.weight[y] * scale.x.weight[x]);
+    }
+    sum.end();
     return;
   }
   RowSum sum(channels, to, bottom - top, right - left);
@@ -330,8 +390,31 @@ inline void average_even(const float* staged, int64_t rows, int64_t cells, float
   }
 }
 
+// The same where tiles overlap. Entries of an axis are in the order of merged cells; those of one tile that follow one another in `x` are
+// met with a stride of as many tiles as share them, and so are gone through one by one.
+void blend_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, float* to) {
+  const AxisView& y = scale.y;
+  const AxisView& x = scale.x;
+  const int64_t plane = channel * scale.grid_height * scale.grid_width;
+  for (int64_t row = piece.row; row < piece.row + piece.rows; row++) {
+    float* const out = to + (row - piece.row) * piece.columns;
+    for (int64_t i = 0; i < piece.columns; i++) out[i] = 0;
+    for (int64_t k = y.first[row]; k < y.last[row]; k++) {
+      const float* const* const tiles = scale.tiles + y.tile[k] * scale.columns * view.batch + image;
+      const int64_t line = plane + y.cell[k] * scale.grid_width;
+      for (int64_t i = 0; i < piece.columns; i++) {
+        float sum = 0;
+        for (int64_t m = x.first[piece.column + i]; m < x.last[piece.column + i]; m++) sum += x.weight[m] * tiles[x.tile[m] * view.batch][line + x.cell[m]];
+        out[i] += y.weight[k] * sum;
+      }
+    }
+    for (int64_t i = 0; i < piece.columns; i++) out[i] = out[i] / y.size[row] / x.size[piece.column + i];
+  }
+}
+
 // Averages of one piece of one output plane, cell after cell.
 void average_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, float* to) {
+  if (scale.y.weight) return blend_piece(view, scale, image, channel, piece, to);
   const AxisView& axis_y = scale.y;
   const AxisView& axis_x = scale.x;
   const int64_t cells = piece.cells();

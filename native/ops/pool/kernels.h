@@ -6,14 +6,16 @@
 
 namespace manyscale::pool {
 
-// One axis of one scale. Output index i averages the merged cells first[i] .. last[i] - 1; merged cell m is cell[m] of
-// tile tile[m].
+// One axis of one scale. Output index i averages what its bin has: the entries first[i] .. last[i] - 1, each cell[k] of tile tile[k]. An entry is a
+// merged cell or, where tiles overlap, one tile's share of it, which counts by weight[k]; the weights of a merged cell sum to 1.
 struct AxisView {
   const int64_t* first;
   const int64_t* last;
   const int64_t* tile;
   const int64_t* cell;
-  int64_t ratio;  // every bin has this many cells and they do not overlap; 0 when bins are uneven
+  const float* weight;  // null where tiles do not overlap
+  const float* size;    // of each bin, in merged cells
+  int64_t ratio;        // every bin has this many cells and bins share none; 0 when bins are uneven
 };
 
 struct ScaleView {

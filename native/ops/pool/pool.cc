@@ -13,21 +13,25 @@ const Kernels& cpu_kernels() { return MANYSCALE_ACTIVE_KERNELS(); }
 
 // One axis of one scale, laid out for the kernels.
 struct Axis {
-  std::vector<int64_t> first, last, tile, cell;
+  std::vector<int64_t> first, last;
+  std::vector<float> size;
+  BlendAxis merged;
+  bool weighted;
   int64_t ratio;
 
-  Axis(int64_t tiles, int64_t grid, int64_t out) : ratio(tiles * grid % out == 0 ? tiles * grid / out : 0) {
-    const int64_t in = tiles * grid;
+  Axis(int64_t tiles, int64_t grid, const std::vector<int64_t>& starts, int64_t in, int64_t out, bool overlaps, Blend blend)
+      : merged(make_blend_axis(tiles, grid, starts, in, blend)), weighted(overlaps), ratio(in % out == 0 ? in / out : 0) {
     for (int64_t i = 0; i < out; i++) {
-      first.push_back(i * in / out);
-      last.push_back(ceil_div((i + 1) * in, out));
-    }
-    for (int64_t m = 0; m < in; m++) {
-      tile.push_back(m / grid);
-      cell.push_back(m % grid);
+      const int64_t begin = i * in / out;
+      const int64_t end = ceil_div((i + 1) * in, out);
+      first.push_back(merged.begin[static_cast<size_t>(begin)]);
+      last.push_back(merged.begin[static_cast<size_t>(end)]);
+      size.push_back(static_cast<float>(end - begin));
     }
   }
-  AxisView view() const { return {first.data(), last.data(), tile.data(), cell.data(), ratio}; }
+  AxisView view() const {
+    return {first.data(), last.data(), merged.tile.data(), merged.cell.data(), weighted ? merged.weight.data() : nullptr, size.data(), ratio};
+  }
 };
 
 // Units of work are large enough to be worth a hand-over between threads and small enough to share them evenly.
@@ -48,8 +52,8 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
   int64_t bytes = 0;  // read and written for one image
   for (size_t i = 0; i < params.scales.size(); i++) {
     const ScaleParams& s = params.scales[i];
-    axes.emplace_back(s.rows, s.grid.height, params.grid.height);
-    axes.emplace_back(s.columns, s.grid.width, params.grid.width);
+    axes.emplace_back(s.rows, s.grid.height, s.tops, s.merged.height, params.grid.height, s.overlaps(), params.blend);
+    axes.emplace_back(s.columns, s.grid.width, s.lefts, s.merged.width, params.grid.width, s.overlaps(), params.blend);
     scales.push_back({tiles.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width, s.channels, s.channel_offset, axes[2 * i].view(),
                       axes[2 * i + 1].view()});
     bytes += s.rows * s.columns * params.tile_elements(i) * static_cast<int64_t>(sizeof(float));

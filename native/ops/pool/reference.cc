@@ -12,27 +12,35 @@ const float* tile_features(const Params& params, const Sources& sources, size_t 
   return sources[static_cast<size_t>(source.buffer)] + source.offset;
 }
 
-// One value of the merged grid of a scale. `row` and `column` count cells over all tiles of the scale.
-float merged_value(const Params& params, const Sources& sources, size_t scale, int64_t image, int64_t channel, int64_t row, int64_t column) {
+// One value of one tile.
+float tile_value(const Params& params, const Sources& sources, size_t scale, int64_t image, int64_t channel, int64_t tile, int64_t cell) {
   const ScaleParams& s = params.scales[scale];
-  const int64_t tile = row / s.grid.height * s.columns + column / s.grid.width;
-  const int64_t cell = row % s.grid.height * s.grid.width + column % s.grid.width;
   const float* const features = tile_features(params, sources, scale, tile, image);
   if (params.input == Layout::kTokens) return features[(params.prefix + cell) * s.channels + channel];
   return features[channel * s.grid.height * s.grid.width + cell];
 }
 
+struct Axes {
+  BlendAxis y;
+  BlendAxis x;
+};
+
 // Adaptive average as PyTorch's CPU kernel computes it (ATen/native/cpu/AdaptiveAvgPoolKernel.cpp): the bin summed row
-// by row in float32, then divided by its height and by its width.
-float bin_average(const Params& params, const Sources& sources, size_t scale, int64_t image, int64_t channel, int64_t row, int64_t column) {
-  const Size merged = params.scales[scale].merged();
-  const int64_t top = row * merged.height / params.grid.height;
-  const int64_t bottom = ceil_div((row + 1) * merged.height, params.grid.height);
-  const int64_t left = column * merged.width / params.grid.width;
-  const int64_t right = ceil_div((column + 1) * merged.width, params.grid.width);
+// by row in float32, then divided by its height and by its width. Where tiles overlap, every merged cell is the sum of the tiles' shares.
+float bin_average(const Params& params, const Sources& sources, size_t scale, const Axes& axes, int64_t image, int64_t channel, int64_t row, int64_t column) {
+  const ScaleParams& s = params.scales[scale];
+  const int64_t top = row * s.merged.height / params.grid.height;
+  const int64_t bottom = ceil_div((row + 1) * s.merged.height, params.grid.height);
+  const int64_t left = column * s.merged.width / params.grid.width;
+  const int64_t right = ceil_div((column + 1) * s.merged.width, params.grid.width);
+  const auto at = [](const auto& values, int64_t index) { return values[static_cast<size_t>(index)]; };
   float sum = 0;
-  for (int64_t y = top; y < bottom; y++) {
-    for (int64_t x = left; x < right; x++) sum += merged_value(params, sources, scale, image, channel, y, x);
+  for (int64_t y = at(axes.y.begin, top); y < at(axes.y.begin, bottom); y++) {
+    for (int64_t x = at(axes.x.begin, left); x < at(axes.x.begin, right); x++) {
+      const float value = tile_value(params, sources, scale, image, channel, at(axes.y.tile, y) * s.columns + at(axes.x.tile, x),
+                                     at(axes.y.cell, y) * s.grid.width + at(axes.x.cell, x));
+      sum += s.overlaps() ? at(axes.y.weight, y) * at(axes.x.weight, x) * value : value;
+    }
   }
   return sum / static_cast<float>(bottom - top) / static_cast<float>(right - left);
 }
@@ -61,6 +69,8 @@ void run_reference(const Params& params, const std::vector<const float*>& source
     const int64_t start = image * (params.prefix + cells) * params.channels;
     for (size_t scale = 0; scale < params.scales.size(); scale++) {
       const ScaleParams& s = params.scales[scale];
+      const Axes axes{make_blend_axis(s.rows, s.grid.height, s.tops, s.merged.height, params.blend),
+                      make_blend_axis(s.columns, s.grid.width, s.lefts, s.merged.width, params.blend)};
       for (int64_t c = 0; c < s.channels; c++) {
         const int64_t channel = s.channel_offset + c;
         for (int64_t token = 0; token < params.prefix; token++) {
@@ -68,7 +78,7 @@ void run_reference(const Params& params, const std::vector<const float*>& source
         }
         for (int64_t cell = 0; cell < cells; cell++) {
           const int64_t index = params.output == Layout::kTokens ? (params.prefix + cell) * params.channels + channel : channel * cells + cell;
-          write(params, destination, start + index, bin_average(params, sources, scale, image, c, cell / params.grid.width, cell % params.grid.width));
+          write(params, destination, start + index, bin_average(params, sources, scale, axes, image, c, cell / params.grid.width, cell % params.grid.width));
         }
       }
     }

@@ -1,13 +1,14 @@
 // Compiled once per instruction set (cmake/simd.cmake): everything but the table has internal linkage and nothing of the
 // C++ library is used.
 //
-// 'torch-' modes: the rows of a band are resized vertically, a few vectors of columns at a time, from bytes made float once (or,
-// where few output rows need a source row, anew for each); the result is transposed into columns of the band's rows, so that
-// the horizontal pass works on whole vectors (lane = row) whatever its windows are; blocks of output are transposed back,
-// normalised and stored.
+// In float ('torch-' modes, and every mode of float tensors): the rows of a band are resized vertically, a few vectors of columns
+// at a time, from bytes made float once (or, where few output rows need a source row, anew for each); the result is transposed
+// into columns of the band's rows, so that the horizontal pass works on whole vectors (lane = row) whatever its windows are;
+// blocks of output are transposed back, normalised and stored.
 //
-// 'pillow-' modes go the other way round, as their definition asks: bytes of 16 source rows are transposed into columns,
-// resized horizontally (lane = source row), rounded, transposed back, then resized vertically (lane = column).
+// In fixed point ('pillow-' modes of bytes) it goes the other way round, as the definition asks: bytes of 16 source rows are
+// transposed into columns, resized horizontally (lane = source row), rounded, transposed back, then resized vertically (lane =
+// column).
 //
 // All scratch memory is of fixed size: windows that do not fit are summed in parts.
 #include <cstddef>
@@ -125,7 +126,7 @@ struct Transparent {
   }
 };
 
-// ---- 'torch-' modes
+// ---- In float
 
 constexpr int kBlock = 16;     // output columns that are made together
 constexpr int kBandRows = 16;  // output rows of a unit
@@ -359,16 +360,16 @@ void float_unit(const Unit& unit, void* memory) {
   const Pixels pixels(unit);
   Columns<Pixels> columns{unit, pixels, scratch, few_taps<Pixels>(unit)};
   for (int64_t t = 0; t < unit.tiles; t++) {
-    for (int64_t x = 0; x < unit.scale->tile_width; x += kBlock) {
-      const int64_t count = smaller(kBlock, unit.scale->tile_width - x);
+    for (int64_t x = 0; x < unit.columns; x += kBlock) {
+      const int64_t count = smaller(kBlock, unit.columns - x);
       will_write(unit, unit.targets[t], x, count);
-      make_block(columns, unit.column + t * unit.scale->tile_width + x, count);
+      make_block(columns, unit.column + t * unit.columns + x, count);
       store_block<Pixels::kChannels>(unit, scratch, count, unit.targets[t] + unit.target_offset + x);
     }
   }
 }
 
-// ---- 'pillow-' modes
+// ---- In fixed point
 
 constexpr int kPrecisionBits = 22;
 constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
@@ -601,13 +602,13 @@ void fixed_unit(const Unit& unit, void* memory) {
   const int64_t first = axis.pair[unit.row];
   const int64_t last = axis.pair[unit.row + unit.rows - 1] + axis.count[unit.row + unit.rows - 1];
   for (int64_t t = 0; t < unit.tiles; t++) {
-    for (int64_t x = 0; x < unit.scale->tile_width; x += kFixedBlock) {
-      const int64_t count = smaller(kFixedBlock, unit.scale->tile_width - x);
+    for (int64_t x = 0; x < unit.columns; x += kFixedBlock) {
+      const int64_t count = smaller(kFixedBlock, unit.columns - x);
       will_write(unit, unit.targets[t], x, count);
       for (int64_t begin = first; begin < last; begin += kRowPairs) {
         const int64_t end = smaller(begin + kRowPairs, last);
         for (int64_t p = begin; p < end; p += kGroup / 2) {
-          resize_across(unit, pixels, 2 * p, unit.column + t * unit.scale->tile_width + x, count, scratch, scratch.rows + (p - begin));
+          resize_across(unit, pixels, 2 * p, unit.column + t * unit.columns + x, count, scratch, scratch.rows + (p - begin));
         }
         resize_down<Pixels::kChannels>(unit, begin, end, begin != first, scratch);
       }

@@ -1,5 +1,6 @@
 #include "ops/split/params.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -70,8 +71,26 @@ std::vector<ScaleTables> make_tables(const Plan& plan, const std::optional<Recta
     return entry;
   };
   std::vector<ScaleTables> tables;
-  for (const Scale& scale : plan.scales) tables.push_back({scale, table(part.height, scale.height), table(part.width, scale.width)});
+  for (const Scale& scale : plan.scales) {
+    const Rectangle content = scale.resized();
+    tables.push_back({scale, table(part.height, content.height), table(part.width, content.width)});
+  }
   return tables;
+}
+
+TilePart part_of_tile(const Scale& scale, int64_t row, int64_t column) {
+  const Rectangle content = scale.resized();
+  const int64_t top = scale.top(row) - content.top;  // of the tile, in the resized image
+  const int64_t left = scale.left(column) - content.left;
+  TilePart part;
+  part.top = std::clamp<int64_t>(-top, 0, scale.tile_height);
+  part.left = std::clamp<int64_t>(-left, 0, scale.tile_width);
+  part.bottom = std::clamp<int64_t>(content.height - top, part.top, scale.tile_height);
+  part.right = std::clamp<int64_t>(content.width - left, part.left, scale.tile_width);
+  if (part.rows() == 0 || part.columns() == 0) return {};
+  part.y = top + part.top;
+  part.x = left + part.left;
+  return part;
 }
 
 Params make_params(const Source& source, const Plan& plan, const std::optional<Rectangle>& crop, const Preprocess& preprocess,
@@ -84,10 +103,6 @@ Params make_params(const Source& source, const Plan& plan, const std::optional<R
   }
   params.crop = check_crop(plan.image, crop);
   params.resize = preprocess.resize;
-  if (source.type == PixelType::kFloat32 && is_pillow(preprocess.resize)) {
-    refuse(std::string("Expected a uint8 image for resize '") + resize_mode_name(preprocess.resize) +
-           "' (it rounds to uint8) but received a float32 tensor; take a 'torch-' mode");
-  }
   params.channels = source.type == PixelType::kUint8 ? 3 : source.channels;
   params.bgr = preprocess.bgr;
   if (params.bgr && params.channels != 3) refuse("Expected 3 channels for channelOrder 'bgr' but received " + std::to_string(params.channels));
@@ -106,6 +121,10 @@ Params make_params(const Source& source, const Plan& plan, const std::optional<R
     }
     params.multiply.push_back(multiply);
     params.add.push_back(add);
+    // Float tensors have no background: black, as a pixel of 0.
+    const size_t colour = static_cast<size_t>(params.bgr ? params.channels - 1 - c : c);
+    const float ground = source.type == PixelType::kUint8 ? static_cast<float>(params.background[colour]) : 0.0F;
+    params.ground.push_back(ground * multiply + add);
   }
   params.scales = std::move(tables);
   for (size_t s = 0; s < params.scales.size(); s++) {

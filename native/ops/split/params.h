@@ -49,9 +49,25 @@ struct TileTarget {
 
 struct ScaleTables {
   Scale scale;
-  std::shared_ptr<const AxisTable> y;  // crop.height -> scale.height
-  std::shared_ptr<const AxisTable> x;  // crop.width -> scale.width
+  std::shared_ptr<const AxisTable> y;  // crop.height -> the height of the scale's content
+  std::shared_ptr<const AxisTable> x;  // crop.width -> its width
 };
+
+// The part of a tile that shows the resized image; the rest is padding. Rows and columns of the tile, from the first to before the last;
+// both empty where the tile is all padding.
+struct TilePart {
+  int64_t top = 0;
+  int64_t bottom = 0;
+  int64_t left = 0;
+  int64_t right = 0;
+  int64_t y = 0;  // row and column of the resized image at (top, left)
+  int64_t x = 0;
+
+  int64_t rows() const { return bottom - top; }
+  int64_t columns() const { return right - left; }
+  bool is_whole(const Scale& scale) const { return rows() == scale.tile_height && columns() == scale.tile_width; }
+};
+TilePart part_of_tile(const Scale& scale, int64_t row, int64_t column);
 
 struct Params {
   Source source;   // row_stride resolved
@@ -62,6 +78,7 @@ struct Params {
   std::array<uint8_t, 3> background{0, 0, 0};
   std::vector<float> multiply;  // [channels], in written order: value = resized * multiply + add
   std::vector<float> add;       // [channels]
+  std::vector<float> ground;    // [channels], in written order: a pixel of the background, normalised
   std::vector<ScaleTables> scales;
   std::vector<TileTarget> tiles;  // any subset of the plan's tiles, in any order
 
@@ -69,6 +86,10 @@ struct Params {
     const Scale& s = scales[scale].scale;
     return channels * s.tile_height * s.tile_width;
   }
+  // Whether pixels stay bytes between and after the passes, as Pillow's bytes do; all others are resized in float.
+  bool fixed_point() const { return source.type == PixelType::kUint8 && is_pillow(resize); }
+  // What written channel c has where there is no image.
+  float padding(const Scale& scale, int64_t c) const { return scale.padding == Padding::kBackground ? ground[static_cast<size_t>(c)] : 0; }
   // The source channel of written channel c.
   int64_t source_channel(int64_t c) const {
     const int64_t planes = source.type == PixelType::kUint8 && source.channels == 1 ? 1 : channels;

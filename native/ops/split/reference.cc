@@ -70,28 +70,29 @@ void make_tile(const Params& params, const void* source, const TileTarget& tile,
   const ScaleTables& tables = params.scales[static_cast<size_t>(tile.scale)];
   const Scale& scale = tables.scale;
   const Pixels pixels{params, source, tile.image};
-  const int64_t top = tile.row * scale.tile_height;
-  const int64_t left = tile.column * scale.tile_width;
-  const auto [low, high] = used(*tables.y, top, scale.tile_height);
-  const bool fixed = is_pillow(params.resize);
-  // Between the passes; holds uint8 values for the Pillow modes.
-  std::vector<float> rows(static_cast<size_t>((high - low) * scale.tile_width));
+  const TilePart part = part_of_tile(scale, tile.row, tile.column);
+  const auto [low, high] = used(*tables.y, part.y, part.rows());
+  const bool fixed = params.fixed_point();
+  // Between the passes; holds uint8 values in fixed point.
+  std::vector<float> rows(static_cast<size_t>(std::max<int64_t>(high - low, 0) * part.columns()));
   for (int64_t c = 0; c < params.channels; c++) {
+    float* const plane = to + c * scale.tile_height * scale.tile_width;
+    std::fill(plane, plane + scale.tile_height * scale.tile_width, params.padding(scale, c));
     const int64_t channel = params.source_channel(c);
     for (int64_t y = low; y < high; y++) {
-      for (int64_t x = 0; x < scale.tile_width; x++) {
-        rows[static_cast<size_t>((y - low) * scale.tile_width + x)] =
-            fixed ? static_cast<float>(resize_fixed(*tables.x, left + x, [&](int64_t k) { return pixels.byte_at(channel, y, k); }))
-                  : resize_float(*tables.x, left + x, [&](int64_t k) { return pixels.at(channel, y, k); });
+      for (int64_t x = 0; x < part.columns(); x++) {
+        rows[static_cast<size_t>((y - low) * part.columns() + x)] =
+            fixed ? static_cast<float>(resize_fixed(*tables.x, part.x + x, [&](int64_t k) { return pixels.byte_at(channel, y, k); }))
+                  : resize_float(*tables.x, part.x + x, [&](int64_t k) { return pixels.at(channel, y, k); });
       }
     }
-    for (int64_t y = 0; y < scale.tile_height; y++) {
-      for (int64_t x = 0; x < scale.tile_width; x++) {
-        const auto row_value = [&, low = low](int64_t k) { return rows[static_cast<size_t>((k - low) * scale.tile_width + x)]; };
-        const float value = fixed ? static_cast<float>(resize_fixed(*tables.y, top + y, [&](int64_t k) { return static_cast<uint8_t>(row_value(k)); }))
-                                  : resize_float(*tables.y, top + y, row_value);
+    for (int64_t y = 0; y < part.rows(); y++) {
+      for (int64_t x = 0; x < part.columns(); x++) {
+        const auto row_value = [&, low = low](int64_t k) { return rows[static_cast<size_t>((k - low) * part.columns() + x)]; };
+        const float value = fixed ? static_cast<float>(resize_fixed(*tables.y, part.y + y, [&](int64_t k) { return static_cast<uint8_t>(row_value(k)); }))
+                                  : resize_float(*tables.y, part.y + y, row_value);
         const auto index = static_cast<size_t>(c);
-        to[(c * scale.tile_height + y) * scale.tile_width + x] = value * params.multiply[index] + params.add[index];
+        plane[(part.top + y) * scale.tile_width + part.left + x] = value * params.multiply[index] + params.add[index];
       }
     }
   }

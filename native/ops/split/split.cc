@@ -127,16 +127,17 @@ struct ScaleData {
 std::vector<ScaleData> lay_out(const Params& params, const Kernels& kernels) {
   std::vector<ScaleData> scales(params.scales.size());
   for (const TileTarget& tile : params.tiles) {
-    const Scale& scale = params.scales[static_cast<size_t>(tile.scale)].scale;
-    scales[static_cast<size_t>(tile.scale)].rows.include(tile.row * scale.tile_height, scale.tile_height);
-    scales[static_cast<size_t>(tile.scale)].columns.include(tile.column * scale.tile_width, scale.tile_width);
+    const TilePart part = part_of_tile(params.scales[static_cast<size_t>(tile.scale)].scale, tile.row, tile.column);
+    if (part.rows() == 0) continue;
+    scales[static_cast<size_t>(tile.scale)].rows.include(part.y, part.rows());
+    scales[static_cast<size_t>(tile.scale)].columns.include(part.x, part.columns());
   }
   const int64_t step = params.source.type == PixelType::kFloat32 ? 1 : params.source.channels;
   for (size_t s = 0; s < scales.size(); s++) {
     ScaleData& data = scales[s];
     if (data.rows.end == 0) continue;
     const ScaleTables& tables = params.scales[s];
-    if (is_pillow(params.resize)) {
+    if (params.fixed_point()) {
       data.fixed_y.make(*tables.y, data.rows);
       data.fixed_x.make(*tables.x, data.columns);
     } else {
@@ -150,7 +151,7 @@ std::vector<ScaleData> lay_out(const Params& params, const Kernels& kernels) {
 
 Kernel choose_kernel(const Params& params, const Kernels& kernels) {
   if (params.source.type == PixelType::kFloat32) return kernels.from_float;
-  const bool fixed = is_pillow(params.resize);
+  const bool fixed = params.fixed_point();
   switch (params.source.channels) {
     case 1: return fixed ? kernels.fixed_from_grey : kernels.from_grey;
     case 3: return fixed ? kernels.fixed_from_rgb : kernels.from_rgb;
@@ -160,19 +161,22 @@ Kernel choose_kernel(const Params& params, const Kernels& kernels) {
 
 constexpr int64_t kUnitsPerThread = 4;  // fewer, and the last one to finish keeps the others waiting
 
-// Adjacent tiles of a row: they share columns of the source. Indices into the sorted tiles.
+// Adjacent tiles of a row that are made in whole: they share columns of the source. Indices into the sorted tiles.
 struct Run {
   size_t first;
   size_t count;
 };
 
-std::vector<Run> find_runs(const std::vector<TileTarget>& tiles, bool join) {
+std::vector<Run> find_runs(const Params& params, const std::vector<TileTarget>& tiles, const std::vector<TilePart>& parts, bool join) {
   std::vector<Run> runs;
   for (size_t i = 0; i < tiles.size(); i++) {
+    if (parts[i].rows() == 0) continue;
     if (join && i > 0) {
       const TileTarget& a = tiles[i - 1];
       const TileTarget& b = tiles[i];
-      if (a.image == b.image && a.scale == b.scale && a.row == b.row && a.column + 1 == b.column) {
+      const Scale& scale = params.scales[static_cast<size_t>(b.scale)].scale;
+      const bool beside = a.image == b.image && a.scale == b.scale && a.row == b.row && a.column + 1 == b.column;
+      if (beside && parts[i - 1].is_whole(scale) && parts[i].is_whole(scale) && parts[i - 1].x + scale.tile_width == parts[i].x) {
         runs.back().count++;
         continue;
       }
@@ -186,6 +190,7 @@ std::vector<Run> find_runs(const std::vector<TileTarget>& tiles, bool join) {
 // that threads working side by side read the source from memory once.
 struct Work {
   std::vector<TileTarget> tiles;
+  std::vector<TilePart> parts;  // of `tiles`
   std::vector<float*> targets;  // of `tiles`
   std::vector<Unit> units;
   std::vector<int64_t> order;
@@ -194,21 +199,24 @@ struct Work {
 Work divide(const Params& params, const Kernels& kernels, const std::vector<ScaleData>& scales, const void* source, const std::vector<Buffer>& destinations,
             int64_t threads) {
   const bool floats = params.source.type == PixelType::kFloat32;
-  const bool fixed = is_pillow(params.resize);
+  const bool fixed = params.fixed_point();
   const int64_t band = fixed ? kernels.fixed_band_rows : kernels.float_band_rows;
   const int64_t planes = floats ? params.channels : 1;  // each on its own
   Work work;
   work.tiles = params.tiles;
   std::sort(work.tiles.begin(), work.tiles.end(),
             [](const TileTarget& a, const TileTarget& b) { return std::tie(a.image, a.scale, a.row, a.column) < std::tie(b.image, b.scale, b.row, b.column); });
-  for (const TileTarget& tile : work.tiles) work.targets.push_back(host_pointer<float>(destinations[static_cast<size_t>(tile.scale)]) + tile.offset);
+  for (const TileTarget& tile : work.tiles) {
+    work.parts.push_back(part_of_tile(params.scales[static_cast<size_t>(tile.scale)].scale, tile.row, tile.column));
+    work.targets.push_back(host_pointer<float>(destinations[static_cast<size_t>(tile.scale)]) + tile.offset);
+  }
   const auto count_units = [&](const std::vector<Run>& runs) {
     int64_t count = 0;
-    for (const Run& run : runs) count += ceil_div(scales[static_cast<size_t>(work.tiles[run.first].scale)].view.tile_height, band) * planes;
+    for (const Run& run : runs) count += ceil_div(work.parts[run.first].rows(), band) * planes;
     return count;
   };
-  std::vector<Run> runs = find_runs(work.tiles, true);
-  if (threads > 1 && count_units(runs) < threads * kUnitsPerThread) runs = find_runs(work.tiles, false);
+  std::vector<Run> runs = find_runs(params, work.tiles, work.parts, true);
+  if (threads > 1 && count_units(runs) < threads * kUnitsPerThread) runs = find_runs(params, work.tiles, work.parts, false);
 
   const Source& from = params.source;
   const Rectangle& crop = params.crop;
@@ -220,13 +228,15 @@ Work divide(const Params& params, const Kernels& kernels, const std::vector<Scal
   keys.reserve(work.units.capacity());
   for (const Run& run : runs) {
     const TileTarget& tile = work.tiles[run.first];
+    const TilePart& part = work.parts[run.first];
     const ScaleData& scale = scales[static_cast<size_t>(tile.scale)];
     for (int64_t plane = 0; plane < planes; plane++) {
       Unit unit{};
       unit.scale = &scale.view;
       const int64_t source_plane = floats ? tile.image * from.channels + params.source_channel(plane) : 0;
       unit.source = static_cast<const char*>(source) + (source_plane * from.height + crop.top) * row_stride + crop.left * step * element;
-      unit.column = tile.column * scale.view.tile_width;
+      unit.column = part.x;
+      unit.columns = part.columns();
       unit.tiles = static_cast<int64_t>(run.count);
       unit.targets = work.targets.data() + run.first;
       unit.written = floats ? 1 : params.channels;
@@ -238,10 +248,10 @@ Work divide(const Params& params, const Kernels& kernels, const std::vector<Scal
       unit.row_stride = row_stride;
       unit.row_elements = (from.width - crop.left) * step;
       std::copy(params.background.begin(), params.background.end(), unit.background);
-      for (int64_t row = 0; row < scale.view.tile_height; row += band) {
-        unit.row = tile.row * scale.view.tile_height + row;
-        unit.rows = std::min(band, scale.view.tile_height - row);
-        unit.target_offset = (plane * scale.view.tile_height + row) * scale.view.tile_width;
+      for (int64_t row = 0; row < part.rows(); row += band) {
+        unit.row = part.y + row;
+        unit.rows = std::min(band, part.rows() - row);
+        unit.target_offset = (plane * scale.view.tile_height + part.top + row) * scale.view.tile_width + part.left;
         work.units.push_back(unit);
         const auto index = static_cast<size_t>(unit.row);
         keys.emplace_back(tile.image, plane, fixed ? 2 * scale.fixed_y.pair[index] : scale.y.source[static_cast<size_t>(scale.y.slot[index])]);
@@ -254,6 +264,21 @@ Work divide(const Params& params, const Kernels& kernels, const std::vector<Scal
   return work;
 }
 
+// What a tile has beside its part of the image.
+void pad(const Params& params, const TileTarget& tile, const TilePart& part, float* to) {
+  const Scale& scale = params.scales[static_cast<size_t>(tile.scale)].scale;
+  for (int64_t c = 0; c < params.channels; c++) {
+    const float value = params.padding(scale, c);
+    float* const plane = to + c * scale.tile_height * scale.tile_width;
+    for (int64_t y = 0; y < scale.tile_height; y++) {
+      float* const row = plane + y * scale.tile_width;
+      const bool beside = y >= part.top && y < part.bottom;
+      std::fill(row, row + (beside ? part.left : scale.tile_width), value);
+      if (beside) std::fill(row + part.right, row + scale.tile_width, value);
+    }
+  }
+}
+
 void run_cpu(const Params& params, Backend& backend, Buffer source, const std::vector<Buffer>& destinations) {
   if (params.tiles.empty()) return;
   const Kernels& kernels = cpu_kernels();
@@ -263,7 +288,15 @@ void run_cpu(const Params& params, Backend& backend, Buffer source, const std::v
   const Work work = divide(params, kernels, scales, host_pointer<const void>(source), destinations, threads);
   const auto count = static_cast<int64_t>(work.order.size());
   ScratchLease scratch(static_cast<size_t>(std::min(threads, count)), kernels.scratch_bytes);
-  backend.parallel_for(count, [&](int64_t i) {
+  std::vector<size_t> padded;
+  for (size_t i = 0; i < work.tiles.size(); i++) {
+    if (!work.parts[i].is_whole(params.scales[static_cast<size_t>(work.tiles[i].scale)].scale)) padded.push_back(i);
+  }
+  backend.parallel_for(count + static_cast<int64_t>(padded.size()), [&](int64_t i) {
+    if (i >= count) {
+      const size_t tile = padded[static_cast<size_t>(i - count)];
+      return pad(params, work.tiles[tile], work.parts[tile], work.targets[tile]);
+    }
     const ScratchLease::Block block(scratch);
     kernel(work.units[static_cast<size_t>(work.order[static_cast<size_t>(i)])], block.data());
   });

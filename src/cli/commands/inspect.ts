@@ -4,7 +4,9 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ManyscaleError } from '../../errors.js';
-import { type ExtractorInfo, type ValueInfo, valueInfo } from '../../info.js';
+import { type ExtractorInfo, type OutputInfo, type ValueInfo, valueInfo } from '../../info.js';
+import { FROM } from '../../reading.js';
+import { showSides } from '../../sides.js';
 import { EXIT, report } from '../errors.js';
 import { addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
 import { facts } from '../table.js';
@@ -105,38 +107,32 @@ function describeFile({ path, name, producer, metadata }: ExtractorInfo['model']
 
 function describeValues(
   { inputs, outputs }: Pick<ExtractorInfo, 'inputs' | 'outputs'>,
-  used?: { input: string; output: string },
+  used?: { input: string; outputs: readonly string[] },
 ): string {
-  const rows = (values: readonly ValueInfo[], use: string | undefined, mark: string) =>
+  const rows = (values: readonly ValueInfo[], use: readonly string[], mark: string) =>
     facts(
       values.map(({ name, type, dims }) => [
         name,
-        `${type} [${dims.map((dim) => (dim === '' ? '?' : dim)).join(', ')}]${name === use ? mark : ''}`,
+        `${type} [${dims.map((dim) => (dim === '' ? '?' : dim)).join(', ')}]${use.includes(name) ? mark : ''}`,
       ]),
     );
-  return `\ninputs\n${rows(inputs, used?.input, '  <- the tiles')}\noutputs\n${rows(outputs, used?.output, '  <- the features')}`;
+  return `\ninputs\n${rows(inputs, used ? [used.input] : [], '  <- the tiles')}\noutputs\n${rows(outputs, used?.outputs ?? [], '  <- the features')}`;
 }
 
-const FROM: Record<ExtractorInfo['sources']['output'], string> = {
-  option: 'from the options',
-  metadata: "from the model's metadata",
-  model: 'found from the model',
-  default: 'by default',
-};
+function describeOutput({ grid, layout, channels, numPrefixTokens }: OutputInfo): string {
+  return layout === 'bnc'
+    ? `tokens (bnc): ${numPrefixTokens} prefix + ${showSides(grid)} cells, ${channels} channels`
+    : `feature map (bchw): ${showSides(grid)} cells, ${channels} channels`;
+}
 
 function describeUsable(info: ExtractorInfo, bytes: number): string {
-  const { input, output, preprocess, runtime, sources } = info;
-  const { grid, layout, channels, numPrefixTokens } = output;
-  const side = (height: number, width: number) => `${height} x ${width}`;
-  const features =
-    layout === 'bnc'
-      ? `tokens (bnc): ${numPrefixTokens} prefix + ${side(grid.height, grid.width)} cells, ${channels} channels`
-      : `feature map (bchw): ${side(grid.height, grid.width)} cells, ${channels} channels`;
+  const { input, output, outputsInUse, preprocess, runtime, sources } = info;
+  const names = outputsInUse.map(({ name }) => name);
   const from = sources.preprocess;
-  return `${describeFile(info.model, bytes)}${describeValues(info, { input: input.name, output: output.name })}
+  return `${describeFile(info.model, bytes)}${describeConfiguration(info.configuration)}${describeValues(info, { input: input.name, outputs: names })}
 use
 ${facts([
-  ['tile size', `${side(input.tileSize.height, input.tileSize.width)} (height x width), ${FROM[sources.tileSize]}`],
+  ['tile size', `${showSides(input.tileSize)} (height x width), ${FROM[sources.tileSize]}`],
   [
     'tiles per call',
     `${info.batching.fixed ? '' : 'up to '}${info.batching.maxBatch}, ${
@@ -147,10 +143,12 @@ ${facts([
   ['batch invariant', info.batchInvariant ? 'yes' : 'no: see the option deterministic'],
   [
     'output',
-    `${output.name}, ${sources.output === 'option' ? FROM.option : 'the first with a place for every cell of a tile'}`,
+    `${names.join(', ')}, ${sources.output === 'model' ? 'the first with a place for every cell of a tile' : FROM[sources.output]}`,
   ],
-  ['of one tile', features],
-  ['prefix tokens', `${numPrefixTokens}, ${FROM[sources.numPrefixTokens]}`],
+  ['of one tile', outputsInUse.map(describeOutput).join('\n')],
+  ['prefix tokens', `${output.numPrefixTokens}, ${FROM[sources.numPrefixTokens]}`],
+  ['patch size', output.patchSize === undefined ? '(not needed)' : `${output.patchSize}, ${FROM[sources.patchSize]}`],
+  ['fit', `${info.fit}, ${FROM[sources.fit]}`],
 ])}
 preprocessing: value = (pixel * rescale - mean) / std
 ${facts([
@@ -164,5 +162,18 @@ runtime
 ${facts([
   ['ONNX Runtime', `${runtime.version}, ${runtime.path}${runtime.notice && `\n${runtime.notice}`}`],
   ['device', info.device],
-])}`;
+])}${describeNotes(info.notes)}`;
+}
+
+function describeConfiguration({ files, processor, modelType }: ExtractorInfo['configuration']): string {
+  if (files.length === 0) return '';
+  return `\nconfiguration\n${facts([
+    ['files', files.join('\n')],
+    ['image processor', processor ?? '(not told)'],
+    ['model type', modelType ?? '(not told)'],
+  ])}`;
+}
+
+function describeNotes(notes: ExtractorInfo['notes']): string {
+  return notes.length === 0 ? '' : `\nnotes\n${notes.map((note) => `  ${note}\n`).join('')}`;
 }

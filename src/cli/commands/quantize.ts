@@ -91,6 +91,8 @@ function check(model: string, { out, images, calibrate }: QuantizeFlags): void {
 async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal): Promise<void> {
   check(path, flags);
   const { Extractor } = await import('../../index.js');
+  const { metadataOf } = await import('../../metadata.js');
+  const { addMetadata } = await import('../../onnx/build.js');
   const { readModel, wholeModel } = await import('../../onnx/file.js');
   const { calibrate } = await import('../../quantize/calibrate.js');
   const { noiseImage } = await import('../../noise.js');
@@ -116,6 +118,8 @@ async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal)
       await using float32 = await Extractor.load(path, { ...load, ...scale, signal });
       const { model, bytes: before } = await readModel(path);
       const layers = quantizableLayers(model);
+      // The copies are loaded from their bytes, and the result may go to another folder than the configuration files.
+      addMetadata(model, metadataOf(float32.info));
       const schemes = flags.calibrate
         ? await calibrate(
             model,
