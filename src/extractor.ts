@@ -5,9 +5,10 @@ import { readConfiguration } from './configuration/configuration.js';
 import { readConfigurationFiles } from './configuration/files.js';
 import type { CostModel, Estimate } from './cost/estimate.js';
 import type { WeightlessModel } from './cost/products.js';
+import { type Cutting, mergeCutting, refuseContradictions } from './cutting.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, type Geometry, geometryFor, type ModelFacts, tileElements } from './geometry.js';
+import { centredCrop, Geometries, type Geometry, type ModelFacts, tileElements } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
@@ -17,6 +18,7 @@ import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
 import {
+  type CheckedExtractOptions,
   type CheckedScaleOptions,
   checkEstimateOptions,
   checkExtractManyOptions,
@@ -29,7 +31,6 @@ import {
   type ExtractorOptions,
   fillPreprocess,
   type Layout,
-  mergeScaleOptions,
   readsAllPixels,
   size,
 } from './options.js';
@@ -124,7 +125,14 @@ export class Extractor implements AsyncDisposable {
       const { outputs, patchSize } = patches;
       const filled = fillPreprocess(reading.preprocess, 'uint8', checked.background);
       const facts: ModelFacts = { input, outputs, dtype, ...(patchSize && { patchSize: patchSize.value }) };
-      geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
+      const cutting: Cutting = {
+        scale,
+        fit: reading.fit.value,
+        ...(checked.preset !== undefined && { preset: checked.preset }),
+        ...(checked.maxTiles !== undefined && { maxTiles: checked.maxTiles }),
+      };
+      refuseContradictions({ ...cutting, fit: checked.fit });
+      new Geometries(facts).of(cutting); // options that cannot work with this model are refused now, not with the first image
       const dims = outputs.map((output) => output.dims.slice(1));
       const used = { ...request, outputs: outputs.map(({ index }) => index) };
       const batching = await configureSession(session, used, dims, signal);
@@ -135,10 +143,9 @@ export class Extractor implements AsyncDisposable {
         runtime,
         read: { configuration, reading, input, patches, candidates: candidates.length },
       });
-      const options = { ...checked, fit: reading.fit.value };
       const weightless = typeof source.model === 'string' ? undefined : await dropWeights(source.model);
       return new Extractor(
-        { session, options, facts, preprocess: filled, batching, configuration: used, weightless },
+        { session, options: checked, cutting, facts, preprocess: filled, batching, configuration: used, weightless },
         info,
       );
     } catch (error) {
@@ -155,14 +162,11 @@ export class Extractor implements AsyncDisposable {
    * signal's reason when it aborts.
    */
   async extract(image: ImageInput, options?: ExtractOptions): Promise<Features> {
-    const { scale, fit = this.#loaded.options.fit, signal } = checkExtractOptions(options);
+    const checked = checkExtractOptions(options);
+    const { signal } = checked;
     this.#checkUsable();
     signal?.throwIfAborted();
-    const { facts, options: loaded } = this.#loaded;
-    const run = this.#pipeline.start(image, {
-      geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)),
-      fit,
-    });
+    const run = this.#pipeline.start(image, this.#cuttingOf(checked));
     return abortable(run.result, signal, () => run.cancel(signal?.reason));
   }
 
@@ -178,16 +182,16 @@ export class Extractor implements AsyncDisposable {
     images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     options?: ExtractManyOptions,
   ): AsyncGenerator<ExtractResult, void, void> {
-    const { scale, fit = this.#loaded.options.fit, signal, ordered } = checkExtractManyOptions(options);
+    const checked = checkExtractManyOptions(options);
+    const { signal, ordered } = checked;
     this.#checkUsable();
     signal?.throwIfAborted();
-    const { facts, options: loaded } = this.#loaded;
-    const job = { geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)), fit };
+    const cutting = this.#cuttingOf(checked);
     yield* extractEach(images, {
       ordered,
-      limit: this.#pipeline.imagesAtOnce(job.geometry),
+      limit: this.#pipeline.imagesAtOnce(cutting),
       signals: signal ? [signal, this.#ending.signal] : [this.#ending.signal],
-      start: (image) => this.#pipeline.start(image, job),
+      start: (image) => this.#pipeline.start(image, cutting),
     });
   }
 
@@ -204,9 +208,8 @@ export class Extractor implements AsyncDisposable {
    */
   plan(imageSize: Size): ExtractorPlan {
     this.#checkUsable();
-    const { options, facts } = this.#loaded;
     const image = size(imageSize, 'the image');
-    return this.#seal(geometryFor(facts, options.scale, image), image, options.fit);
+    return this.#seal(this.#pipeline.geometries.of(this.#loaded.cutting, image), image);
   }
 
   /**
@@ -220,34 +223,29 @@ export class Extractor implements AsyncDisposable {
    * ERR_MODEL_RUN, ERR_OUT_OF_MEMORY, ERR_DISPOSED. The signal's reason when it aborts.
    */
   async estimate(imageSize: Size, options?: EstimateOptions): Promise<Estimate> {
-    const { options: loaded, facts } = this.#loaded;
-    const { scale: own, fit = loaded.fit, signal, budget } = checkEstimateOptions(options);
+    const checked = checkEstimateOptions(options);
+    const { signal, budget } = checked;
     this.#checkUsable();
     signal?.throwIfAborted();
     const image = size(imageSize, 'the image');
-    const scale = mergeScaleOptions(loaded.scale, own);
-    const look = (wished: CheckedScaleOptions) => {
-      const geometry = geometryFor(facts, wished, image);
-      const resultBytes = geometry.resultBytes;
-      return { plan: this.#seal(geometry, image, fit), featureBytes: geometry.featureBytes, resultBytes };
+    const { facts, options: loaded } = this.#loaded;
+    const cutting = this.#cuttingOf(checked);
+    const look = (scale: CheckedScaleOptions) => {
+      const geometry = this.#pipeline.geometries.of({ ...cutting, scale }, image);
+      const { featureBytes, resultBytes } = geometry;
+      return { plan: this.#seal(geometry, image), featureBytes, resultBytes };
     };
-    const namesScales = loaded.namesScales || own.scales !== undefined || own.imageSizes !== undefined;
-    const { scalesUpTo } = await import('./cost/budget.js');
-    const { estimateWithin } = await import('./cost/estimate.js');
-    const { tile } = facts.input;
-    const wish = {
-      ...(budget && !namesScales
-        ? { scales: scalesUpTo(fit === 'crop' ? centredCrop(image, tile) : image, tile) }
-        : { ...(scale.scales && { scales: scale.scales }), ...(scale.imageSizes && { imageSizes: scale.imageSizes }) }),
-      resizeOutputToIndex: scale.resizeOutputToIndex ?? DEFAULTS.resizeOutputToIndex,
-    };
-    look({ ...scale, ...wish }); // what cannot be planned is refused before anything is measured
+    const { wishFor } = await import('./cost/budget.js');
+    const { estimateWithin, withWish } = await import('./cost/estimate.js');
+    const namesScales = loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
+    const wish = wishFor(cutting, image, facts.input.tile, budget !== undefined && !namesScales);
+    look(withWish(cutting.scale, wish)); // what cannot be planned is refused before anything is measured
     this.#costs ??= this.#measureCosts().catch((error: unknown) => {
       this.#costs = undefined;
       throw error;
     });
     const costs = await abortable(this.#costs, signal);
-    return estimateWithin(costs, wish, budget ?? {}, { scale, fit }, look);
+    return estimateWithin(costs, wish, budget ?? {}, cutting, look);
   }
 
   /** Ends what runs or waits (those calls reject with ERR_DISPOSED at once) and frees the model. Later calls wait for the same end. */
@@ -274,14 +272,15 @@ export class Extractor implements AsyncDisposable {
     return session.dispose();
   }
 
-  #seal({ plan, shapes, ...geometry }: Geometry, image: Size, fit: 'stretch' | 'crop'): ExtractorPlan {
-    const { numPrefixTokens, outputShape, grid, channels, dims } = geometry;
-    const grids = plan.scales.map(({ rows, columns }) => ({
-      height: rows * shapes[0].grid.height,
-      width: columns * shapes[0].grid.width,
-    }));
-    const crop = fit === 'crop' && { crop: centredCrop(image, this.#loaded.facts.input.tile) };
-    return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });
+  #cuttingOf(checked: CheckedExtractOptions): Cutting {
+    const cutting = mergeCutting(this.#loaded.cutting, checked);
+    this.#pipeline.geometries.of(cutting); // what cannot work with any image is the call's error
+    return cutting;
+  }
+
+  #seal({ plan, crops, pool, grid, grids, channels, dims }: Geometry, image: Size): ExtractorPlan {
+    const crop = crops && { crop: centredCrop(image, this.#loaded.facts.input.tile) };
+    return sealPlan(plan, { ...crop, ...pool, grid, channels, dims, grids });
   }
 
   /** Goes on when who waits for it leaves: the next one wants it too. */
@@ -306,7 +305,9 @@ export class Extractor implements AsyncDisposable {
   }
 
   #extractOneScale(image: ImageInput, imageSize: [height: number, width: number]): Promise<Features> {
-    return this.extract(image, { imageSizes: [imageSize], resizeOutputToIndex: 0, fit: 'stretch' });
+    const [height, width] = imageSize;
+    const cutting: Cutting = { scale: { imageSizes: [{ height, width }] }, fit: 'stretch' };
+    return this.#pipeline.start(image, cutting).result;
   }
 
   #checkUsable(): void {

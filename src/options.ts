@@ -96,7 +96,10 @@ export interface SplitOptions extends Preprocess {
 
 /** What pool() takes beside the plan; each overrides what the plan carries. */
 export interface PoolOptions
-  extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'> {
+  extends Pick<
+    ScaleOptions,
+    'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'
+  > {
   /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
 }
@@ -508,7 +511,7 @@ export function fillPreprocess(
 
 export interface CheckedExtractOptions {
   scale: CheckedScaleOptions;
-  fit?: 'stretch' | 'crop';
+  fit?: Fit;
   signal?: AbortSignal;
 }
 
@@ -517,19 +520,10 @@ export function readsAllPixels(resize: ResizeMode): boolean {
   return resize !== 'torch-bicubic' && resize !== 'torch-bilinear';
 }
 
-/** Options that are in the interface but come later are refused, never silently ignored. */
-function laterWork(expected: string, what: string, received: unknown): ManyscaleError {
-  return invalid(expected, what, received, 'the rest is not available in this version of manyscale');
-}
-
 export function checkExtractOptions(value: unknown): CheckedExtractOptions {
   const options = checkOptions(value as ExtractOptions | undefined, 'the options of extract');
   const checked: CheckedExtractOptions = { scale: checkScaleOptions(options) };
-  if (options.fit !== undefined) {
-    const fit = oneOf(options.fit, FITS, 'fit');
-    if (fit === 'keep') throw laterWork("'stretch' or 'crop'", 'fit', fit);
-    checked.fit = fit;
-  }
+  if (options.fit !== undefined) checked.fit = oneOf(options.fit, FITS, 'fit');
   checkSignal(options.signal);
   if (options.signal) checked.signal = options.signal;
   return checked;
@@ -566,7 +560,9 @@ export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
   /** The caller named scales or sizes: they are no default. */
   namesScales: boolean;
-  fit?: 'stretch' | 'crop';
+  fit?: Fit;
+  preset?: Preset;
+  maxTiles?: number;
   /** At least one. */
   output?: string[];
   tileSize?: NativeSize;
@@ -593,13 +589,6 @@ export interface CheckedExtractorOptions {
   signal?: AbortSignal;
 }
 
-function refuseLaterWork(options: ExtractorOptions): void {
-  if (options.preset !== undefined) oneOf(options.preset, PRESETS, 'preset');
-  for (const name of ['preset', 'maxTiles', 'overlap'] as const) {
-    if (options[name] !== undefined) throw laterWork('undefined', name, options[name]);
-  }
-}
-
 /** Names of outputs that are to be joined. */
 export function checkOutputNames(value: unknown, what: string): string[] {
   if (!Array.isArray(value) || value.length === 0)
@@ -611,11 +600,12 @@ export function checkOutputNames(value: unknown, what: string): string[] {
 
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
-  refuseLaterWork(options);
   const namesScales = options.scales !== undefined || options.imageSizes !== undefined;
+  const preset = options.preset === undefined ? undefined : oneOf(options.preset, PRESETS, 'preset');
+  // A preset has scales of its own.
   const { scale, fit, signal } = checkExtractOptions({
     ...options,
-    ...(!namesScales && { scales: DEFAULTS.scales }),
+    ...(!namesScales && preset === undefined && { scales: DEFAULTS.scales }),
   });
   const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
   if (device === 'cuda' || device === 'tensorrt') {
@@ -629,6 +619,8 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
     scale,
     namesScales,
     ...(fit !== undefined && { fit }),
+    ...(preset !== undefined && { preset }),
+    ...(options.maxTiles !== undefined && { maxTiles: integer(options.maxTiles, 1, 'maxTiles') }),
     ...(options.output !== undefined && {
       output: checkOutputNames(typeof options.output === 'string' ? [options.output] : options.output, 'output'),
     }),

@@ -257,9 +257,9 @@ void TileEngine::check(const ImageRequest& request) const {
     throw Error(ErrorCode::kInvalidArgument, "Expected one image of three channels and a plan whose tiles are the model's (" + to_string(tiles.configuration.tile) +
                                                  ") but received others; make the plan with the model's tile size");
   }
-  if (request.pool.scales.size() != scales.size() * tiles.outputs.size()) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(scales.size() * tiles.outputs.size()) +
-                                                 " parts, one for every scale and output, for pooling but received " +
+  const size_t parts = (request.sequence ? 1 : scales.size()) * tiles.outputs.size();
+  if (request.pool.scales.size() != parts) {
+    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(parts) + " parts, one for every scale and output, for pooling but received " +
                                                  std::to_string(request.pool.scales.size()));
   }
   for (size_t s = 0; s < request.pool.scales.size(); s++) {

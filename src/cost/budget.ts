@@ -1,6 +1,8 @@
 // Which scales fit a budget, and what is given up for it. Pure: what scales cost is asked of a function.
 
+import { type Cutting, isSequence } from '../cutting.js';
 import { invalid } from '../errors.js';
+import { centredCrop } from '../geometry.js';
 import type { NativeSize } from '../native/addon.js';
 import type { Budget } from '../options.js';
 import type { Size } from '../plan.js';
@@ -8,7 +10,7 @@ import type { Size } from '../plan.js';
 /** The most scales that are wished for where the caller names none. */
 const MOST_SCALES = 8;
 
-/** Scales relative to the tile, or sizes, and whose grid the result has: a position, negative from the end. */
+/** Scales relative to the tile, or sizes, and whose grid the result has: a position, negative from the end. Without either nothing is to choose. */
 export interface Wish {
   scales?: readonly number[];
   imageSizes?: readonly NativeSize[];
@@ -28,6 +30,20 @@ export type Cost = { readonly [Limit in keyof Budget]: number | undefined };
 export function scalesUpTo(image: Size, tile: Size): number[] {
   const finest = Math.floor(Math.max(image.height / tile.height, image.width / tile.width));
   return Array.from({ length: Math.max(1, Math.min(MOST_SCALES, finest)) }, (_, index) => index + 1);
+}
+
+/**
+ * What is wished for: the scales of `cutting` or, where the caller leaves them to the budget, those up to the image's resolution. A sequence
+ * has none to choose.
+ */
+export function wishFor(cutting: Cutting, image: Size, tile: Size, isFree: boolean): Wish {
+  const { scale, fit, preset } = cutting;
+  const { scales, imageSizes, resizeOutputToIndex } = scale;
+  const grid = { resizeOutputToIndex: resizeOutputToIndex ?? (preset === 'dynamic-s2' ? -1 : 0) };
+  if (isSequence(cutting)) return grid;
+  if (preset !== undefined) return { scales: scales ?? [1, 2, 3], ...grid };
+  if (isFree) return { scales: scalesUpTo(fit === 'crop' ? centredCrop(image, tile) : image, tile), ...grid };
+  return { ...(scales && { scales }), ...(imageSizes && { imageSizes }), ...grid };
 }
 
 const LIMITS = ['milliseconds', 'bytes', 'multiplyAdds'] as const;
@@ -108,11 +124,10 @@ class Wished {
   }
 
   get wish(): Wish {
-    const { scales, resizeOutputToIndex } = this.#first;
+    const { scales, imageSizes, resizeOutputToIndex } = this.#first;
     return {
-      ...(scales
-        ? { scales: this.#items.map(({ scale }) => scale as number) }
-        : { imageSizes: this.#items.map(({ size }) => size as NativeSize) }),
+      ...(scales && { scales: this.#items.map(({ scale }) => scale as number) }),
+      ...(imageSizes && { imageSizes: this.#items.map(({ size }) => size as NativeSize) }),
       resizeOutputToIndex: this.#grid() ?? resizeOutputToIndex,
     };
   }

@@ -1,8 +1,9 @@
 // What an image will cost: multiply-adds, memory and time of a plan, and the plan that fits a budget.
 
+import type { Cutting } from '../cutting.js';
 import type { ExtractorPlan } from '../extractor.js';
 import { deepFreeze } from '../freeze.js';
-import type { Budget, CheckedScaleOptions, ExtractOptions, Fit } from '../options.js';
+import type { Budget, CheckedScaleOptions, ExtractOptions } from '../options.js';
 import type { Size } from '../plan.js';
 import { type Concession, chooseWithin, type Wish } from './budget.js';
 import type { ProductCount } from './products.js';
@@ -76,33 +77,24 @@ export interface Outlook {
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
-/** `look`: the geometry for scale options; `wish` and the rest of what was asked for. */
+/** `look`: the geometry for scale options; `wish`: of the scales of `given`, or instead of them. */
 export function estimateWithin(
   costs: CostModel,
   wish: Wish,
   budget: Budget,
-  given: { scale: CheckedScaleOptions; fit: Fit },
+  given: Cutting,
   look: (scale: CheckedScaleOptions) => Outlook,
 ): Estimate {
   const { found, gaveUp, over } = chooseWithin(wish, budget, (wished) => {
-    const { scales, imageSizes, resizeOutputToIndex } = wished;
-    const { scales: _, imageSizes: __, ...rest } = given.scale;
-    const outlook = look({
-      ...rest,
-      ...(scales && { scales: [...scales] }),
-      ...(imageSizes && { imageSizes: [...imageSizes] }),
-      resizeOutputToIndex,
-    });
-    const figures = estimate(costs, outlook);
+    const scale = withWish(given.scale, wished);
+    const figures = estimate(costs, look(scale));
     const { milliseconds, bytes, multiplyAdds } = figures;
-    const { outputShape, numPrefixTokens } = given.scale;
+    const { imageSizes, maxSplitSize, ...rest } = scale;
     const options: ExtractOptions = {
-      ...(scales && { scales }),
-      ...(imageSizes && { imageSizes: imageSizes.map(({ height, width }) => [height, width] as const) }),
-      resizeOutputToIndex,
-      ...(outputShape && { outputShape }),
-      ...(numPrefixTokens !== undefined && { numPrefixTokens }),
-      fit: given.fit,
+      ...rest,
+      ...(imageSizes && { imageSizes: imageSizes.map(sides) }),
+      ...(maxSplitSize && { maxSplitSize: sides(maxSplitSize) }),
+      ...(given.preset === undefined && { fit: given.fit }),
     };
     return { figures, options, cost: { milliseconds, bytes: bytes.total, multiplyAdds } };
   });
@@ -116,6 +108,20 @@ export function estimateWithin(
   });
 }
 
+/** Scales and image sizes replace each other. */
+export function withWish(scale: CheckedScaleOptions, { scales, imageSizes, resizeOutputToIndex }: Wish): CheckedScaleOptions {
+  if (!scales && !imageSizes) return scale;
+  const { scales: _, imageSizes: __, ...rest } = scale;
+  return {
+    ...rest,
+    ...(scales && { scales: [...scales] }),
+    ...(imageSizes && { imageSizes: [...imageSizes] }),
+    resizeOutputToIndex,
+  };
+}
+
+const sides = ({ height, width }: Size): [height: number, width: number] => [height, width];
+
 type Figures = Omit<Estimate, 'options' | 'fits' | 'over' | 'gaveUp' | 'notes'>;
 
 function estimate({ products, speed, inWork }: CostModel, { plan, featureBytes, resultBytes }: Outlook): Figures {
@@ -123,7 +129,10 @@ function estimate({ products, speed, inWork }: CostModel, { plan, featureBytes, 
   const time = predictTime(speed, {
     image: plan.image,
     source: plan.crop ?? plan.image,
-    scales: plan.scales.map((size, index) => ({ size, tiles: counts[index] as number })),
+    scales: [
+      ...plan.scales.map((size, index) => ({ size, tiles: counts[index] as number })),
+      ...(plan.via ? [{ size: plan.via, tiles: 0 }] : []),
+    ],
     bytes: resultBytes,
   });
   const { multiplyAdds: ofTile, weightBytes, largestProduct } = products;
@@ -151,12 +160,12 @@ function estimate({ products, speed, inWork }: CostModel, { plan, featureBytes, 
     ...(weightBytes !== undefined && { model: weightBytes }),
     ...(largestProduct !== undefined && { activations: 4 * largestProduct * inWork.tiles }),
   };
-  const prefix = plan.outputShape === 'bnc' ? plan.numPrefixTokens : 0;
+  const channels = Math.max(...plan.channels.map(([, to]) => to));
   return {
     plan,
     scales,
     tiles,
-    tokens: prefix + plan.grid.height * plan.grid.width,
+    tokens: plan.dims.reduce((product, dim) => product * dim, 1) / channels,
     ...(ofTile !== undefined && { multiplyAdds: ofTile * tiles }),
     bytes: { ...bytes, total: sum(Object.values(bytes)) },
     milliseconds: time.total,

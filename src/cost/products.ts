@@ -184,9 +184,10 @@ export async function countProductsOf(
 ): Promise<ProductCount> {
   const notCounted = (reason: string) => `the multiply-adds were not counted: ${reason}`;
   if (model === undefined) return { notes: [notCounted('the model is not written as ONNX')] };
-  const { channels, tileSize, fixedBatch, layout } = input;
-  const sides = [tileSize.height, tileSize.width];
-  const inputDims = [Math.max(fixedBatch, 1), ...(layout === 'nchw' ? [channels, ...sides] : [...sides, channels])];
+  const { channels, tileSize, fixedBatch } = input;
+  const { height, width } = tileSize;
+  const batch = Math.max(fixedBatch, 1);
+  const inputDims = input.layout === 'nhwc' ? [batch, height, width, channels] : [batch, channels, height, width];
   let weightBytes: number | undefined;
   try {
     const weightless = typeof model === 'string' ? await weightlessFile(model) : model;
