@@ -1,6 +1,6 @@
 // Extractor.estimate: its figures against what extract() gives and the model's shape. No time is compared with a clock.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Estimate, Extractor, ManyscaleError } from '../../src/index.js';
+import { type Estimate, Extractor, type ExtractorOptions, ManyscaleError } from '../../src/index.js';
 import { patchModel, severalOutputsModel } from '../helpers/models.js';
 import { expectCode } from './rejection.js';
 
@@ -190,4 +190,47 @@ it('has the features of all outputs that are joined', async () => {
   const { workers, maxBatch } = own.info.batching;
   expect(memory.tiles - workers * maxBatch * 3 * 32 * 32 * 4).toBe((16 + 1) * 6 * 4);
   expect(plan.dims).toEqual([12, 4, 4]);
+});
+
+describe('other ways of cutting', () => {
+  const ways: ExtractorOptions[] = [
+    { preset: 'llava-s2' },
+    { preset: 'dynamic-s2' },
+    { preset: 'internvl', maxTiles: 6 },
+    {
+      preset: 'anyres',
+      imageSizes: [
+        [64, 96],
+        [96, 64],
+      ],
+    },
+    { fit: 'keep', scales: [1, 3], dropPrefixTokens: true },
+    { fit: 'keep', uneven: 'pad', scales: [1, 3] },
+    { overlap: 8, uneven: 'pad' },
+  ];
+  const image = { ...size, data: new Uint8Array(size.height * size.width * 3), channels: 3 } as const;
+
+  it.each(ways)('%j: the estimate is of what extract() does', async (way) => {
+    await using own = await Extractor.load(bytes, way);
+    const { options, plan, tiles, tokens, bytes: memory, multiplyAdds } = await own.estimate(size);
+    expect(plan).toEqual(own.plan(size));
+    const before = own.stats().tiles.done;
+    const { tensor, scales } = await own.extract(image, options);
+    expect(own.stats().tiles.done - before).toBe(tiles);
+    expect(plan.dims).toEqual(tensor.dims);
+    expect(memory.features).toBe(4 * tensor.data.length);
+    expect(tokens).toBe(tensor.data.length / (tensor.dims.at(-1) as number));
+    expect(multiplyAdds).toBe(PER_TILE * sum(scales.map(({ rows, columns }) => rows * columns)));
+  });
+
+  it.each(ways)('%j: a budget is kept or said not to be, and its options serve', async (way) => {
+    await using own = await Extractor.load(bytes, way);
+    const { multiplyAdds: all = 0 } = await own.estimate(size);
+    const budget = { multiplyAdds: all - 1 };
+    const { fits, over, multiplyAdds = 0, options, plan } = await own.estimate(size, { budget });
+    expect(fits).toBe(multiplyAdds <= budget.multiplyAdds);
+    expect(over).toEqual(fits ? undefined : { multiplyAdds: multiplyAdds - budget.multiplyAdds });
+    const { tensor } = await own.extract(image, options);
+    expect(tensor.dims).toEqual(plan.dims);
+  });
 });
