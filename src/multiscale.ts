@@ -9,20 +9,16 @@ import {
   checkPatchSize,
   checkScaleOptions,
   DEFAULTS,
-  fillPreprocess,
   type Layout,
   type MultiscaleOptions,
 } from './options.js';
-import { planFor } from './plan.js';
+import { plannedPool, planFor } from './plan.js';
 import { FEATURE_DIMS, poolFeatures, refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
-import { floatImage, hasOneTileShape } from './split.js';
+import { floatImage, hasOneTileShape, RESIZE_ONLY } from './split.js';
 import { checkFloatTensor, isUnstable, Tensor, type TensorLike } from './tensor.js';
 
 /** A tile batch [n, channels, height, width] to tile features [n, tokens, channels] or [n, channels, height, width]. */
 export type ModelFunction = (tiles: Tensor) => TensorLike | Promise<TensorLike>;
-
-/** The PyTorch wrapper resizes what it is given and changes nothing else. */
-const RESIZE_ONLY = fillPreprocess({ rescale: 1, resize: 'torch-bicubic' }, 'float32', [...DEFAULTS.background]);
 
 /**
  * Runs a model over an input at several scales, with the same results as the PyTorch S2 wrapper.
@@ -78,9 +74,8 @@ export async function multiscaleForward(
       batch,
       features: collected.features,
       shapes: collected.shapes,
-      input: layout,
-      output: layout,
-      numPrefixTokens,
+      layout,
+      pool: { ...plannedPool(checked), numPrefixTokens, outputShape: layout },
     },
     signal,
   );

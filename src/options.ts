@@ -17,6 +17,15 @@ export type ChannelOrder = 'rgb' | 'bgr';
 /** How an image of another aspect ratio than the tile's is fitted: see ExtractorOptions.fit. */
 export type Fit = 'stretch' | 'crop' | 'keep';
 
+/** What happens to sides that tiles do not fill: see ScaleOptions.uneven. */
+export type Uneven = 'refuse' | 'resize' | 'pad';
+
+/** How overlapping tiles share a cell: see ScaleOptions.blend. */
+export type Blend = 'linear' | 'average';
+
+/** A way of cutting that known models were trained with: see ExtractorOptions.preset. */
+export type Preset = 'llava-s2' | 'dynamic-s2' | 'internvl' | 'anyres';
+
 export type Device = 'auto' | 'cpu' | 'cuda' | 'tensorrt';
 
 /** One number for a square, or [height, width]; pixels. */
@@ -45,6 +54,24 @@ export interface ScaleOptions {
    * tokens become a feature map (without the prefix tokens, which belong to no place) and the other way round.
    */
   outputShape?: Layout;
+  /** Leave the prefix tokens out of the result. Default false. */
+  dropPrefixTokens?: boolean;
+  /**
+   * What happens to sides that tiles do not fill. 'refuse': an error that names the nearest that work. 'resize': the scale is made as large
+   * as the next that works. 'pad': it keeps its size and is padded to there, right and below, with zeros after normalisation; the padding's
+   * features are left out. Default 'refuse'; Extractor with fit 'keep': 'resize'.
+   */
+  uneven?: Uneven;
+  /**
+   * How much neighbouring tiles overlap, at least: whole pixels or, below 1, a part of the tile. Tiles are spread evenly, as few as that
+   * takes; with an Extractor overlaps are whole cells. Default 0.
+   */
+  overlap?: number;
+  /**
+   * How overlapping tiles share a cell. 'linear' (default): a tile's weight falls to its edge in a straight line over what it shares with its
+   * neighbour. 'average': all alike.
+   */
+  blend?: Blend;
 }
 
 /** Pixels to model input: value = (pixel * rescale - mean) / std. */
@@ -68,7 +95,11 @@ export interface SplitOptions extends Preprocess {
 }
 
 /** What pool() takes beside the plan; each overrides what the plan carries. */
-export interface PoolOptions extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex'> {
+export interface PoolOptions
+  extends Pick<
+    ScaleOptions,
+    'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'
+  > {
   /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
 }
@@ -99,22 +130,27 @@ export interface ExtractorOptions extends ScaleOptions {
    * tokens with as many prefix tokens, are joined along the channels, on the grid of the first one.
    */
   output?: string | readonly string[];
-  /** The model's input size in pixels; needed only if the model leaves it open. */
+  /** The model's input size in pixels; needed only if the model leaves it open and no metadata or configuration file has it. */
   tileSize?: SideLengths;
   /** Pixels along a side of a token's patch; needed only where the prefix tokens or the grid that are found are wrong. */
   patchSize?: number;
   /**
    * 'stretch': the whole image, its aspect ratio ignored. 'crop': first the largest centred rectangle of the
-   * tile's aspect ratio, then every scale from it. 'keep' is not available in this version. Default: what the model's
-   * metadata or configuration files say, else 'stretch'.
+   * tile's aspect ratio, then every scale from it. 'keep': every scale has the image's aspect ratio and about as many pixels as a
+   * stretched one, (scale * tile height) * (scale * tile width); its sides are then rounded or padded as `uneven` says. Default: what
+   * the model's metadata or configuration files say, else 'stretch'.
    */
   fit?: Fit;
-  /** Not available in this version. */
-  preset?: 'llava-s2' | 'dynamic-s2' | 'internvl' | 'anyres';
-  /** Not available in this version. */
+  /**
+   * A way of cutting that known models were trained with, in place of fit, uneven and overlap (docs/cutting.md). 'llava-s2' and
+   * 'dynamic-s2' join scales, default [1, 2, 3]; 'internvl' and 'anyres' give tiles one after another: [tiles, tokens, channels].
+   */
+  preset?: Preset;
+  /**
+   * Presets: most tiles of the scale that follows the image's aspect ratio. Default 12; 'anyres': as many as its resolutions have, which
+   * `imageSizes` may name.
+   */
   maxTiles?: number;
-  /** Not available in this version. */
-  overlap?: number;
   /** Over the model's metadata, over its configuration files, over the defaults. */
   preprocess?: Preprocess;
   /**
@@ -184,7 +220,9 @@ const LAYOUTS = ['bnc', 'bchw'] as const;
 const CHANNEL_ORDERS = ['rgb', 'bgr'] as const;
 const FITS = ['stretch', 'crop', 'keep'] as const;
 const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt'] as const;
-const PRESETS = ['llava-s2', 'dynamic-s2', 'internvl', 'anyres'] as const;
+const UNEVEN = ['refuse', 'resize', 'pad'] as const;
+const BLENDS = ['linear', 'average'] as const;
+export const PRESETS = ['llava-s2', 'dynamic-s2', 'internvl', 'anyres'] as const;
 const COLOR_PROFILES = ['ignore', 'convert'] as const;
 const DTYPES = ['float32', 'float16'] as const;
 
@@ -222,6 +260,9 @@ const NAMES: ReadonlySet<string> = new Set(
     resizeOutputToIndex: 0,
     numPrefixTokens: 0,
     outputShape: 0,
+    dropPrefixTokens: 0,
+    uneven: 0,
+    blend: 0,
     mean: 0,
     std: 0,
     rescale: 0,
@@ -328,6 +369,17 @@ export interface CheckedScaleOptions {
   resizeOutputToIndex?: number;
   numPrefixTokens?: number;
   outputShape?: Layout;
+  dropPrefixTokens?: boolean;
+  uneven?: Uneven;
+  overlap?: number;
+  blend?: Blend;
+}
+
+function overlapOf(value: unknown): number {
+  const overlap = finite(value, 'overlap');
+  if (overlap < 0 || (overlap >= 1 && !Number.isSafeInteger(overlap)))
+    throw invalid('whole pixels, or a part of the tile from 0 to below 1,', 'overlap', value);
+  return overlap;
 }
 
 export function checkScaleOptions(options: ScaleOptions): CheckedScaleOptions {
@@ -344,6 +396,11 @@ export function checkScaleOptions(options: ScaleOptions): CheckedScaleOptions {
   if (options.numPrefixTokens !== undefined)
     checked.numPrefixTokens = integer(options.numPrefixTokens, 0, 'numPrefixTokens');
   if (options.outputShape !== undefined) checked.outputShape = oneOf(options.outputShape, LAYOUTS, 'outputShape');
+  if (options.dropPrefixTokens !== undefined)
+    checked.dropPrefixTokens = flag(options.dropPrefixTokens, false, 'dropPrefixTokens');
+  if (options.uneven !== undefined) checked.uneven = oneOf(options.uneven, UNEVEN, 'uneven');
+  if (options.overlap !== undefined) checked.overlap = overlapOf(options.overlap);
+  if (options.blend !== undefined) checked.blend = oneOf(options.blend, BLENDS, 'blend');
   return checked;
 }
 
@@ -357,14 +414,16 @@ export function mergeScaleOptions(under: CheckedScaleOptions, over: CheckedScale
 
 /** What the native planner wants, without base and tile. */
 export function planOptions(options: CheckedScaleOptions): NativePlanOptions {
-  const { scales, imageSizes, maxSplitSize, resizeOutputToIndex = DEFAULTS.resizeOutputToIndex } = options;
+  const { scales, imageSizes, maxSplitSize, uneven, overlap } = options;
   if (!scales && !imageSizes)
     throw invalid('an array', 'scales or imageSizes', undefined, 'for example scales: [1, 2]');
   return {
     ...(scales && { scales }),
     ...(imageSizes && { imageSizes }),
     ...(maxSplitSize && { maxSplitSize }),
-    resizeOutputToIndex,
+    ...(uneven && { uneven }),
+    ...(overlap && { overlap }),
+    resizeOutputToIndex: options.resizeOutputToIndex ?? DEFAULTS.resizeOutputToIndex,
   };
 }
 

@@ -2,12 +2,13 @@
 
 import { invalid } from './errors.js';
 import { type ImageDataLike, type RawImage, recognisePixels, type SharpOutput } from './image.js';
-import type { NativeImage, NativePlan } from './native/addon.js';
+import type { NativeImage, NativePlan, NativeScale, NativeSplitRequest } from './native/addon.js';
 import { runSplit } from './native/calls.js';
 import {
   checkBackground,
   checkOptions,
   checkPreprocess,
+  DEFAULTS,
   fillPreprocess,
   IMAGE_CHANNELS,
   type SplitOptions,
@@ -28,6 +29,24 @@ export function floatImage(tensor: FloatTensor): NativeImage {
     width,
     stride: 0,
   };
+}
+
+/** What the PyTorch wrapper does with a tensor: it resizes it and changes nothing else. */
+export const RESIZE_ONLY = fillPreprocess({ rescale: 1, resize: 'torch-bicubic' }, 'float32', [...DEFAULTS.background]);
+
+/** What an image is made into first where its plan says so (`via`): the request for that one tile. */
+export function requestVia(request: NativeSplitRequest, via: NativeScale): NativeSplitRequest {
+  return { ...request, plan: { image: request.plan.image, scales: [via], outputIndex: 0 }, joined: true };
+}
+
+/** The tile that requestVia() gave, as the image of the plan's scales. */
+export function imageVia(data: Float32Array, batch: number, channels: number, via: NativeScale): NativeImage {
+  return { data, owned: true, batch, channels, height: via.height, width: via.width, stride: 0 };
+}
+
+/** The plan of the scales, which are made of that tile. */
+export function planVia({ scales, outputIndex }: NativePlan, { height, width }: NativeScale): NativePlan {
+  return { image: { height, width }, scales, outputIndex };
 }
 
 /** Whether all tiles of a plan have one shape, so that one batch can hold them. */
@@ -65,13 +84,16 @@ export async function split(
   }
   const channels = isTensor ? source.channels : IMAGE_CHANNELS;
   const given = checkPreprocess(options, channels);
-  const batches = await runSplit({
-    image: source,
-    plan: native,
-    ...(crop && { crop }),
-    preprocess: fillPreprocess(given, isTensor ? 'float32' : 'uint8', background),
-    joined: false,
-  });
+  const batches = await splitImage(
+    {
+      image: source,
+      plan: native,
+      ...(crop && { crop }),
+      preprocess: fillPreprocess(given, isTensor ? 'float32' : 'uint8', background),
+      joined: false,
+    },
+    channels,
+  );
   return batches.map((data, index) => {
     const scale = native.scales[index];
     if (!scale) throw new RangeError('more tile batches than scales');
@@ -81,5 +103,20 @@ export async function split(
       scale.tileHeight,
       scale.tileWidth,
     ]);
+  });
+}
+
+/** `channels`: of the tiles. */
+async function splitImage(request: NativeSplitRequest, channels: number): Promise<Float32Array[]> {
+  const { image, plan } = request;
+  const { via } = plan;
+  if (!via) return runSplit(request);
+  const [data] = await runSplit(requestVia(request, via));
+  if (!data) throw new RangeError('a split without a tile');
+  return runSplit({
+    image: imageVia(data, image.batch, channels, via),
+    plan: planVia(plan, via),
+    preprocess: RESIZE_ONLY,
+    joined: false,
   });
 }

@@ -126,8 +126,8 @@ void torch_area(int64_t in, int64_t out, std::vector<Window<float>>& windows) {
   }
 }
 
-// Pillow: src/libImaging/Resample.c, precompute_coeffs in double, then normalize_coeffs_8bpc.
-void pillow(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<int32_t>>& windows) {
+// Pillow: src/libImaging/Resample.c, precompute_coeffs, in double.
+void pillow(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<double>>& windows) {
   double (*filter)(double) = nullptr;
   double filter_support = 0;
   switch (mode) {
@@ -140,40 +140,58 @@ void pillow(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<int32_t
   const double filter_scale = std::max(scale, 1.0);
   const double support = filter_support * filter_scale;
   const double inverse = 1.0 / filter_scale;
-  std::vector<double> weights;
   for (int64_t i = 0; i < out; i++) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
     const int64_t low = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
     const int64_t high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in);
-    weights.assign(static_cast<size_t>(high - low), 0.0);
+    Window<double>& window = windows[i];
+    window.first = low;
+    window.weights.resize(static_cast<size_t>(high - low));
     double total = 0;
     for (int64_t k = 0; k < high - low; k++) {
-      weights[k] = filter((static_cast<double>(k + low) - centre + 0.5) * inverse);
-      total += weights[k];
+      window.weights[k] = filter((static_cast<double>(k + low) - centre + 0.5) * inverse);
+      total += window.weights[k];
     }
-    Window<int32_t>& window = windows[i];
-    window.first = low;
-    window.weights.resize(weights.size());
-    for (size_t k = 0; k < weights.size(); k++) {
-      const double weight = (total != 0 ? weights[k] / total : weights[k]) * (1 << kPillowPrecisionBits);
-      window.weights[k] = static_cast<int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);  // half away from zero
+    if (total != 0) {
+      for (double& weight : window.weights) weight /= total;
     }
   }
 }
 
+// Pillow's normalize_coeffs_8bpc: half away from zero.
+int32_t to_fixed(double weight) {
+  const double scaled = weight * (1 << kPillowPrecisionBits);
+  return static_cast<int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+}
+
 template <typename Weight>
-void pack(const std::vector<Window<Weight>>& windows, AxisTable& table, std::vector<Weight>& weights) {
+void pack_windows(const std::vector<Window<Weight>>& windows, AxisTable& table) {
   size_t taps = 1;
-  for (const auto& window : windows) taps = std::max(taps, window.weights.size());
-  table.taps = static_cast<int64_t>(taps);
-  table.first.resize(windows.size());
-  table.count.resize(windows.size());
-  weights.assign(windows.size() * taps, Weight(0));
-  for (size_t i = 0; i < windows.size(); i++) {
-    table.first[i] = static_cast<int32_t>(windows[i].first);
-    table.count[i] = static_cast<int32_t>(windows[i].weights.size());
-    std::copy(windows[i].weights.begin(), windows[i].weights.end(), weights.begin() + static_cast<int64_t>(i * taps));
+  table.first.reserve(windows.size());
+  table.count.reserve(windows.size());
+  for (const auto& window : windows) {
+    taps = std::max(taps, window.weights.size());
+    table.first.push_back(static_cast<int32_t>(window.first));
+    table.count.push_back(static_cast<int32_t>(window.weights.size()));
   }
+  table.taps = static_cast<int64_t>(taps);
+}
+
+// [out, taps] as `convert` makes them.
+template <typename Weight, typename Packed>
+std::vector<Packed> pack_weights(const std::vector<Window<Weight>>& windows, int64_t taps, Packed (*convert)(Weight)) {
+  std::vector<Packed> packed(windows.size() * static_cast<size_t>(taps), Packed(0));
+  auto row = packed.begin();
+  for (const auto& window : windows) {
+    std::transform(window.weights.begin(), window.weights.end(), row, convert);
+    row += taps;
+  }
+  return packed;
+}
+
+template <typename Weight>
+float to_float(Weight weight) {
+  return static_cast<float>(weight);
 }
 
 }  // namespace
@@ -204,9 +222,11 @@ AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out) {
   table.in = in;
   table.out = out;
   if (is_pillow(mode)) {
-    std::vector<Window<int32_t>> windows(static_cast<size_t>(out));
+    std::vector<Window<double>> windows(static_cast<size_t>(out));
     pillow(mode, in, out, windows);
-    pack(windows, table, table.fixed_weights);
+    pack_windows(windows, table);
+    table.weights = pack_weights(windows, table.taps, to_float<double>);
+    table.fixed_weights = pack_weights(windows, table.taps, to_fixed);
     return table;
   }
   std::vector<Window<float>> windows(static_cast<size_t>(out));
@@ -216,7 +236,8 @@ AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out) {
     case ResizeMode::kTorchBilinearAntialias: torch_antialias(mode, in, out, windows); break;
     default: torch_direct(mode, in, out, windows); break;
   }
-  pack(windows, table, table.weights);
+  pack_windows(windows, table);
+  table.weights = pack_weights(windows, table.taps, to_float<float>);
   return table;
 }
 

@@ -25,7 +25,7 @@ inline constexpr int kResizeModeCount = 9;
 
 const char* resize_mode_name(ResizeMode mode) noexcept;  // 'torch-bicubic' ...
 std::optional<ResizeMode> find_resize_mode(std::string_view name) noexcept;
-bool is_pillow(ResizeMode mode) noexcept;  // uint8 to uint8 in fixed point, horizontal pass first
+bool is_pillow(ResizeMode mode) noexcept;  // bytes are resized in fixed point, floats like those of any other mode
 
 // Pillow's fixed point: weights have 22 fractional bits, an accumulator starts at one half.
 inline constexpr int kPillowPrecisionBits = 22;
@@ -39,8 +39,8 @@ struct AxisTable {
   int64_t taps = 0;                    // the largest count
   std::vector<int32_t> first;          // [out]
   std::vector<int32_t> count;          // [out]
-  std::vector<float> weights;          // [out, taps], torch modes
-  std::vector<int32_t> fixed_weights;  // [out, taps], Pillow modes
+  std::vector<float> weights;          // [out, taps]
+  std::vector<int32_t> fixed_weights;  // [out, taps], Pillow modes only: for bytes
 
   bool identity() const { return in == out; }  // every mode copies then
 };

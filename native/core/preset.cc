@@ -103,7 +103,7 @@ std::vector<Size> candidates(const PresetOptions& options) {
     }
     tiles.push_back({size.height / tile, size.width / tile});
   }
-  if (tiles.empty()) tiles = {{1, 2}, {2, 1}, {2, 2}, {3, 1}, {1, 3}};
+  if (tiles.empty()) tiles = {{2, 1}, {1, 2}, {2, 2}, {1, 3}, {3, 1}};  // LLaVA's order: it decides ties
   if (options.max_tiles > 0) {
     std::erase_if(tiles, [&](const Size& size) { return size.height * size.width > options.max_tiles; });
     if (tiles.empty()) refuse("Expected a maxTiles that some resolution of 'anyres' has but received " + std::to_string(options.max_tiles));

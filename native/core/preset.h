@@ -24,7 +24,7 @@ struct PresetOptions {
   Size tile;                      // the model's; square
   std::vector<double> scales;     // relative to the tile: whole numbers, ascending from 1. S2 presets only; default 1, 2, 3
   int64_t max_tiles = 0;          // of the scale that follows the aspect ratio; 0: the preset's (12; kAnyRes: no limit beside the candidates)
-  std::vector<Size> resolutions;  // kAnyRes: candidates in pixels, multiples of the tile; default (in tiles) 1 x 2, 2 x 1, 2 x 2, 3 x 1, 1 x 3
+  std::vector<Size> resolutions;  // kAnyRes: candidates in pixels, multiples of the tile; default (rows x columns) 2 x 1, 1 x 2, 2 x 2, 1 x 3, 3 x 1
   std::optional<int64_t> resize_output_to_index;  // S2 presets only; default the first scale, kDynamicS2: the last
 };
 

@@ -24,11 +24,11 @@ struct Scale {
   int64_t tile_width = 0;
   // Where the resized image lies, relative to the scale's upper left corner: smaller than the scale where that is padded, reaching
   // beyond it where the resized image is cropped. Nothing: it is the scale.
-  std::optional<Rectangle> content;
+  std::optional<Rectangle> content{};
   Padding padding = Padding::kZero;
   // The first pixel of each row and column of tiles where they overlap; empty: one begins where the one before ends.
-  std::vector<int64_t> tops;
-  std::vector<int64_t> lefts;
+  std::vector<int64_t> tops{};
+  std::vector<int64_t> lefts{};
 
   Size size() const { return {height, width}; }
   Size tile() const { return {tile_height, tile_width}; }

@@ -23,6 +23,13 @@ export interface NativeScale extends NativeSize {
   columns: number;
   tileHeight: number;
   tileWidth: number;
+  /** Where the resized image lies, relative to the scale; absent: it is the scale. */
+  content?: NativeCrop;
+  /** What the tiles have beside the content; present where it leaves something. */
+  padding?: 'zero' | 'background';
+  /** The first pixel of each row and column of tiles, where they overlap. */
+  tops?: number[];
+  lefts?: number[];
 }
 
 export interface NativePlan {
@@ -30,6 +37,8 @@ export interface NativePlan {
   scales: NativeScale[];
   /** Which scale's grid the output has; already resolved, 0 <= outputIndex < scales.length. */
   outputIndex: number;
+  /** One tile that the image is made into first: the scales are then made of it. */
+  via?: NativeScale;
 }
 
 export interface NativePlanOptions {
@@ -41,8 +50,28 @@ export interface NativePlanOptions {
   maxSplitSize?: NativeSize;
   /** Every scale's sides must be multiples of it. */
   tile?: NativeSize;
+  /** Scales have the image's aspect ratio and about the area of base * scale, or of their image size. Default false. */
+  keepAspect?: boolean;
+  /** What happens to sides that tiles do not fill. Default 'refuse'. */
+  uneven?: 'refuse' | 'resize' | 'pad';
+  /** Of neighbouring tiles, at least: pixels or, below 1, a part of the tile. Default 0. */
+  overlap?: number;
+  /** Overlapping tiles begin at multiples of it. Default: any that tile, overlap and side share. */
+  overlapUnit?: NativeSize;
   /** May be negative: from the end. */
   resizeOutputToIndex: number;
+}
+
+export interface NativePresetOptions {
+  preset: string;
+  /** Square. */
+  tile: NativeSize;
+  /** Whole numbers, ascending from 1. */
+  scales?: number[];
+  maxTiles?: number;
+  /** 'anyres': candidates, in pixels. */
+  resolutions?: NativeSize[];
+  resizeOutputToIndex?: number;
 }
 
 /** uint8: [height, stride] interleaved, 1, 3 or 4 channels. float32: [batch, channels, height, width] dense. */
@@ -85,14 +114,25 @@ export interface NativeSplitRequest {
 
 export type NativeLayout = 'bnc' | 'bchw';
 
-export interface NativePoolRequest {
+/** How tile features become features. */
+export interface NativePoolOptions {
+  /** Of the tile features. */
+  layout: NativeLayout;
+  outputLayout: NativeLayout;
+  numPrefixTokens: number;
+  /** Leave the prefix tokens out of the result. Default false. */
+  dropPrefixTokens?: boolean;
+  /** How overlapping tiles share a cell. Default 'linear'. */
+  blend?: 'linear' | 'average';
+  /** Tiles one after another instead of merged. */
+  sequence: boolean;
+}
+
+export interface NativePoolRequest extends NativePoolOptions {
   plan: NativePlan;
   batch: number;
-  /** One buffer per scale, or one with all scales in order. Copied before the call returns. */
+  /** One buffer per scale, or one with all scales in order (of a sequence always). Copied before the call returns. */
   features: Float32Array[];
-  input: NativeLayout;
-  output: NativeLayout;
-  numPrefixTokens: number;
   /** Of one tile, per scale. */
   grids: NativeSize[];
   /** Per scale. */
@@ -183,14 +223,11 @@ export interface NativeProbe {
   dims: number[];
 }
 
-export interface NativeExtractRequest {
+export interface NativeExtractRequest extends NativePoolOptions {
   image: NativeImage;
   plan: NativePlan;
   crop?: NativeCrop;
   preprocess: NativePreprocess;
-  layout: NativeLayout;
-  outputLayout: NativeLayout;
-  numPrefixTokens: number;
   /** Of one tile, per output. */
   grids: NativeSize[];
   /** Per output. */
@@ -265,8 +302,11 @@ export interface Addon {
   /** Gives memory that the process has freed back to the system, where the C library keeps it for later. */
   returnFreeMemory(): NativeJob<void>;
   plan(image: NativeSize, options: NativePlanOptions): NativePlan;
+  presetPlan(image: NativeSize, options: NativePresetOptions): NativePlan;
   /** Recomputes a plan that came from outside; throws when it is not one. */
   checkPlan(plan: NativePlan): void;
+  /** Each scale's cells after merging, when a tile has `grid`. Throws when tiles overlap by other than whole cells. */
+  mergedGrids(plan: NativePlan, grid: NativeSize): NativeSize[];
   /** patchSize 0: found from the tile's aspect ratio. */
   findGrid(tile: NativeSize, cells: number, patchSize: number): NativeSize;
   findTokenLayout(tile: NativeSize, tokens: number, patchSize: number): { numPrefixTokens: number; grid: NativeSize };

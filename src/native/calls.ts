@@ -15,6 +15,7 @@ import type {
   NativePlan,
   NativePlanOptions,
   NativePoolRequest,
+  NativePresetOptions,
   NativeProbe,
   NativeRuntimeInfo,
   NativeSession,
@@ -85,6 +86,15 @@ function run<T>(
 
 export function makePlan(image: NativeSize, options: NativePlanOptions): NativePlan {
   return call((addon) => addon.plan(image, options));
+}
+
+export function makePresetPlan(image: NativeSize, options: NativePresetOptions): NativePlan {
+  return call((addon) => addon.presetPlan(image, options));
+}
+
+/** Each scale's cells after merging, when a tile has `grid`. */
+export function mergedGrids(plan: NativePlan, grid: NativeSize): NativeSize[] {
+  return call((addon) => addon.mergedGrids(plan, grid));
 }
 
 export function checkPlan(plan: NativePlan): void {
@@ -175,17 +185,30 @@ export function reserve(session: NativeSession, bytes: number, signal: AbortSign
 }
 
 /** `result` rejects at once when the signal aborts; `ended` resolves when native code has really left the image. */
-export function startExtract(
-  session: NativeSession,
-  request: NativeExtractRequest,
-  signal: AbortSignal,
-): { result: Promise<NativeExtractResult>; ended: Promise<void> } {
-  const job = call(() => session.extract(request));
+export interface StartedJob<T> {
+  result: Promise<T>;
+  ended: Promise<void>;
+}
+
+function started<T>(start: (addon: Addon) => NativeJob<T>, signal: AbortSignal): StartedJob<T> {
+  const job = call(start);
   const work = job.promise.catch((error: unknown) => {
     throw translate(error);
   });
   const nothing = () => {};
   return { result: abortable(work, signal, () => job.cancel()), ended: job.promise.then(nothing, nothing) };
+}
+
+export function startExtract(
+  session: NativeSession,
+  request: NativeExtractRequest,
+  signal: AbortSignal,
+): StartedJob<NativeExtractResult> {
+  return started(() => session.extract(request), signal);
+}
+
+export function startSplit(request: NativeSplitRequest, signal: AbortSignal): StartedJob<Float32Array[]> {
+  return started((addon) => addon.split(request), signal);
 }
 
 export function readStats(session: NativeSession): NativeStats {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "check.h"
 #include "core/axis.h"
@@ -15,18 +16,17 @@ namespace {
 
 constexpr int64_t kMostWeights = int64_t{1} << 14;  // of a table that is made here, so that an input takes milliseconds
 
-// The sum of a window's weights: each is a few float32 operations away from exact, or rounded to Pillow's fixed point.
-void check_sum(const AxisTable& table, size_t i, const std::string& what) {
+// The sum of a window's weights, [out, taps] as `weights` has them in units of 1 / `one`.
+template <typename Weight>
+void check_sum(const AxisTable& table, const std::vector<Weight>& weights, double one, size_t i, double rounding, const std::string& what) {
   const size_t at = i * static_cast<size_t>(table.taps);
-  const auto taps = static_cast<double>(table.count[i]);
   double sum = 0;
   for (size_t k = 0; k < static_cast<size_t>(table.taps); k++) {
-    const double weight = is_pillow(table.mode) ? static_cast<double>(table.fixed_weights[at + k]) / (1 << kPillowPrecisionBits) : table.weights[at + k];
+    const double weight = static_cast<double>(weights[at + k]) / one;
     FUZZ_CHECK(std::isfinite(weight) && std::abs(weight) < 2, what);
     FUZZ_CHECK(static_cast<int64_t>(k) < table.count[i] || weight == 0, what + ": a weight behind its window");
     sum += weight;
   }
-  const double rounding = is_pillow(table.mode) ? taps / (1 << kPillowPrecisionBits) : 2e-6 + taps * 1e-7;
   FUZZ_CHECK(std::abs(sum - 1) <= rounding, what + ": the weights of pixel " + std::to_string(i) + " add up to " + std::to_string(sum));
 }
 
@@ -55,14 +55,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FUZZ_CHECK(valid && table.mode == mode && table.in == in && table.out == out, what);
   const auto pixels = static_cast<size_t>(out);
   FUZZ_CHECK(table.first.size() == pixels && table.count.size() == pixels, what);
-  FUZZ_CHECK((is_pillow(mode) ? table.fixed_weights.size() : table.weights.size()) == pixels * static_cast<size_t>(table.taps), what);
-  FUZZ_CHECK((is_pillow(mode) ? table.weights.size() : table.fixed_weights.size()) == 0, what);
+  FUZZ_CHECK(table.weights.size() == pixels * static_cast<size_t>(table.taps), what);
+  FUZZ_CHECK(table.fixed_weights.size() == (is_pillow(mode) ? table.weights.size() : 0), what);
   FUZZ_CHECK(*std::max_element(table.count.begin(), table.count.end()) == table.taps, what);
   for (size_t i = 0; i < pixels; i++) {
     FUZZ_CHECK(table.first[i] >= 0 && table.count[i] >= 1 && table.first[i] + int64_t{table.count[i]} <= in,
                what + ": pixel " + std::to_string(i) + " has the window " + std::to_string(table.first[i]) + " + " + std::to_string(table.count[i]));
     FUZZ_CHECK(i == 0 || table.first[i] >= table.first[i - 1], what + ": windows that go back");
-    check_sum(table, i, what);
+    // A float weight is a few float32 operations away from exact, one in fixed point was rounded to 22 bits.
+    const auto taps = static_cast<double>(table.count[i]);
+    check_sum(table, table.weights, 1, i, 2e-6 + taps * 1e-7, what);
+    if (is_pillow(mode)) check_sum(table, table.fixed_weights, 1 << kPillowPrecisionBits, i, taps / (1 << kPillowPrecisionBits), what);
   }
   return 0;
 }

@@ -12,7 +12,8 @@ test('the golden data is complete', () => {
   expect(multiscaleCases()).toHaveLength(13);
 });
 
-test.each(resizeCases())('plain resize agrees with PyTorch and Pillow: $name', ({ input, size, expected }) => {
+test.each(resizeCases())('plain resize agrees with PyTorch and Pillow: $name', (resizeCase) => {
+  const { input, size, expected, expectedOfFloats } = resizeCase;
   for (const mode of torchModes) {
     const planes = resize(source(input.shape, input.data), size, mode);
     expectClose(
@@ -25,5 +26,9 @@ test.each(resizeCases())('plain resize agrees with PyTorch and Pillow: $name', (
   for (const mode of pillowModes) {
     const planes = resize(source(input.shape, input.data), size, mode);
     expectClose(toInterleaved(planes.data, size), expected(mode), 0, mode);
+    const floats = source(input.shape, input.data);
+    floats.data = floats.data.map((value) => value / 255);
+    const resized = toInterleaved(resize(floats, size, mode, 'float32').data, size);
+    expectClose(resized, expectedOfFloats(mode), 2e-6, `${mode} of floats`);
   }
 });

@@ -54,8 +54,10 @@ export interface ResizeCase {
   /** [height, width, 3]. */
   input: NumpyArray<Uint8Array>;
   size: Size;
-  /** [height, width, 3]: 0..1 for torch modes, 0..255 for Pillow's. */
+  /** [height, width, 3] from the uint8 image: 0..1 for torch modes, 0..255 for Pillow's. */
   expected(mode: Mode): ArrayLike<number>;
+  /** [height, width, 3] from the image as float32 in 0..1. */
+  expectedOfFloats(mode: Mode): ArrayLike<number>;
 }
 
 export function resizeCases(): ResizeCase[] {
@@ -68,6 +70,7 @@ export function resizeCases(): ResizeCase[] {
       input: readUint8(file('input')),
       size: { height, width },
       expected: (mode) => (mode.startsWith('pillow') ? readUint8(file(mode)).data : readFloat32(file(mode)).data),
+      expectedOfFloats: (mode) => readFloat32(file(mode.startsWith('pillow') ? `${mode}-float32` : mode)).data,
     };
   });
 }

@@ -1,6 +1,8 @@
 // The S2 pass in plain TypeScript, written from the definitions (docs/resize.md, the PyTorch wrapper's behaviour) and not
 // from the native code, so that both can be compared. Slow and obvious on purpose.
 
+import { merge, type ScaleTiles } from './merge.js';
+
 export interface Size {
   height: number;
   width: number;
@@ -101,10 +103,10 @@ const byteSum: Weigh = ({ first, weights }, at) => {
   return Math.min(255, Math.max(0, Math.floor(sum / 2 ** 22)));
 };
 
-/** Every mode, on planes whose values are on the 0..255 scale (Pillow's expect whole numbers). */
-export function resize(source: Planes, size: Size, mode: string): Planes {
+/** Every mode. The planes of a uint8 image have whole numbers 0..255, which Pillow's modes round to after each pass. */
+export function resize(source: Planes, size: Size, mode: string, type: 'uint8' | 'float32' = 'uint8'): Planes {
   const { channels, height, width, data } = source;
-  const weigh = mode.startsWith('pillow') ? byteSum : floatSum;
+  const weigh = mode.startsWith('pillow') && type === 'uint8' ? byteSum : floatSum;
   const clamp = (index: number, count: number) => Math.min(Math.max(index, 0), count - 1);
   const horizontal = windows(mode, width, size.width);
   const vertical = windows(mode, height, size.height);
@@ -181,13 +183,15 @@ export function normalise(source: Planes, { mean = [0], std = [1], rescale = 1 /
   return { ...source, data };
 }
 
+/** The tiles that begin at these rows and columns, row-major. */
+export function cutAt(source: Planes, tile: Size, tops: number[], lefts: number[]): Planes[] {
+  return tops.flatMap((top) => lefts.map((left) => crop(source, top, left, tile)));
+}
+
 /** A picture cut into rows x columns tiles, row-major. */
 export function cut(source: Planes, tile: Size): Planes[] {
-  const tiles: Planes[] = [];
-  for (let top = 0; top < source.height; top += tile.height) {
-    for (let left = 0; left < source.width; left += tile.width) tiles.push(crop(source, top, left, tile));
-  }
-  return tiles;
+  const starts = (side: number, step: number) => Array.from({ length: side / step }, (_, i) => i * step);
+  return cutAt(source, tile, starts(source.height, tile.height), starts(source.width, tile.width));
 }
 
 /** What a model made of one tile: prefix rows, then one row of channels per cell. */
@@ -209,22 +213,6 @@ export function tileFeatures(data: Float32Array, layout: 'bnc' | 'bchw', grid: S
   return { prefix: rows, grid: { channels, ...grid, data: planes } };
 }
 
-function merge(tiles: TileFeatures[], rows: number, columns: number): Planes {
-  const { channels, height, width } = (tiles[0] as TileFeatures).grid;
-  const data = new Float32Array(channels * rows * height * columns * width);
-  tiles.forEach(({ grid }, index) => {
-    const top = Math.floor(index / columns) * height;
-    const left = (index % columns) * width;
-    for (let c = 0; c < channels; c++) {
-      for (let y = 0; y < height; y++) {
-        const row = grid.data.subarray((c * height + y) * width, (c * height + y + 1) * width);
-        data.set(row, (c * rows * height + top + y) * columns * width + left);
-      }
-    }
-  });
-  return { channels, height: rows * height, width: columns * width, data };
-}
-
 function averageRows(tiles: TileFeatures[], row: number): number[] {
   const rows = tiles.map(({ prefix }) => prefix[row] as Float32Array);
   return Array.from(
@@ -233,15 +221,9 @@ function averageRows(tiles: TileFeatures[], row: number): number[] {
   );
 }
 
-export interface ScaleTiles {
-  rows: number;
-  columns: number;
-  tiles: TileFeatures[];
-}
-
 /** Merge, area average, join, of one image. */
 export function poolScales(scales: ScaleTiles[], outputIndex: number, layout: 'bnc' | 'bchw'): Float32Array {
-  const merged = scales.map(({ tiles, rows, columns }) => merge(tiles, rows, columns));
+  const merged = scales.map(merge);
   const { height, width } = merged.at(outputIndex) as Planes;
   const resized = merged.map((planes) => resize(planes, { height, width }, 'torch-area'));
   const prefixCount = ((scales[0] as ScaleTiles).tiles[0] as TileFeatures).prefix.length;

@@ -10,21 +10,26 @@ import {
   poolScales,
   resize,
   type Size,
+  type TileFeatures,
   tileFeatures,
   toPlanes,
 } from './reference.js';
 
-export interface S2Options extends Normalise {
+/** A model and what it takes and makes of one tile. */
+export interface TileModel extends Normalise {
   model: string | Uint8Array;
   tile: Size;
-  scales: number[];
-  mode: string;
   layout: 'bnc' | 'bchw';
   /** Default: the model's first. */
   output?: string;
   prefix?: number;
   /** Of one tile. */
   grid: Size;
+}
+
+export interface S2Options extends TileModel {
+  scales: number[];
+  mode: string;
   outputIndex?: number;
   fit?: 'stretch' | 'crop';
   bgr?: boolean;
@@ -70,23 +75,30 @@ function session(model: string | Uint8Array): Promise<ort.InferenceSession> {
   return made;
 }
 
+/** One tile after the other through the model. */
+export async function runTiles(tiles: Planes[], options: TileModel): Promise<TileFeatures[]> {
+  const { tile, layout, grid, prefix = 0 } = options;
+  const runner = await session(options.model);
+  const features = [];
+  for (const { data } of tiles) {
+    const input = new ort.Tensor('float32', data, [1, 3, tile.height, tile.width]);
+    const results = await runner.run({ [runner.inputNames[0] as string]: input });
+    const output = results[options.output ?? (runner.outputNames[0] as string)] as ort.Tensor;
+    features.push(tileFeatures(output.data as Float32Array, layout, grid, prefix));
+  }
+  return features;
+}
+
 /** The features of one image, as Extractor lays them out. */
 export async function plainS2(image: Planes, options: S2Options): Promise<Float32Array> {
-  const { tile, scales, mode, layout, grid, prefix = 0, outputIndex = 0, fit = 'stretch', bgr = false } = options;
+  const { tile, scales, mode, layout, outputIndex = 0, fit = 'stretch', bgr = false } = options;
   const source = fit === 'crop' ? centre(image, tile) : image;
-  const runner = await session(options.model);
   const parts = [];
   for (const scale of scales) {
     const size = { height: Math.floor(tile.height * scale), width: Math.floor(tile.width * scale) };
     const picture = resize(source, size, mode);
     if (bgr) picture.data = reversePlanes(picture);
-    const tiles = [];
-    for (const { data } of cut(normalise(picture, options), tile)) {
-      const input = new ort.Tensor('float32', data, [1, 3, tile.height, tile.width]);
-      const results = await runner.run({ [runner.inputNames[0] as string]: input });
-      const output = results[options.output ?? (runner.outputNames[0] as string)] as ort.Tensor;
-      tiles.push(tileFeatures(output.data as Float32Array, layout, grid, prefix));
-    }
+    const tiles = await runTiles(cut(normalise(picture, options), tile), options);
     parts.push({ tiles, rows: size.height / tile.height, columns: size.width / tile.width });
   }
   return poolScales(parts, outputIndex, layout);

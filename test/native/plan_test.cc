@@ -48,7 +48,7 @@ Refusal refused(Size image, const PlanOptions& options) {
   return refusal([&] { make_plan(image, options); });
 }
 
-bool same(const Scale& a, const Scale& b) { return a.size() == b.size() && a.tile() == b.tile() && a.rows == b.rows && a.columns == b.columns; }
+bool same(const Scale& a, const Scale& b) { return a == b; }
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kHuge = int64_t{1} << 62;

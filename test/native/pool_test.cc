@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/half.h"
 #include "core/isa.h"
@@ -59,7 +60,7 @@ Params params_of(const Case& c, bool joined = false, OutputType type = OutputTyp
     plan.scales.push_back(scale);
     features.push_back({s.grid, s.channels});
   }
-  return make_params(plan, c.batch, c.input, c.output, c.prefix, features, joined, type);
+  return make_params(plan, c.batch, features, joined, {c.input, c.output, type, Blend::kLinear, c.prefix, false});
 }
 
 // Memory of exactly the size that is asked for, so that AddressSanitizer sees a read or write beyond it.
@@ -376,7 +377,7 @@ TEST_CASE("pool: prefix tokens are left out of feature maps, and the rest is wha
     }
   }
   const auto pooled = [&](const std::vector<float>& source, int64_t prefix) {
-    const Params params = make_params(plan, 1, Layout::kTokens, Layout::kFeatureMap, prefix, {{{2, 3}, kChannels}}, false);
+    const Params params = make_params(plan, 1, {{{2, 3}, kChannels}}, false, {Layout::kTokens, Layout::kFeatureMap, OutputType::kFloat32, Blend::kLinear, prefix, false});
     CHECK(params.prefix == 0);
     CHECK(params.tile_elements(0) * kTiles == static_cast<int64_t>(source.size()));
     std::vector<float> out(static_cast<size_t>(params.output_elements()));
@@ -384,6 +385,182 @@ TEST_CASE("pool: prefix tokens are left out of feature maps, and the rest is wha
     return out;
   };
   CHECK(pooled(with, kPrefix) == pooled(plain, 0));
+}
+
+TEST_CASE("pool: prefix tokens that are dropped change nothing else") {
+  std::mt19937 random(fresh_seed());
+  const Case c{2, 3, 1, {{1, 1, {4, 5}, 7}, {2, 3, {4, 5}, 7}}, Layout::kTokens, Layout::kTokens};
+  Params with = params_of(c);
+  const std::vector<Floats> sources = scatter(with, random);
+  Params without = with;
+  without.prefix = 0;
+  without.dropped = c.prefix;
+  for (size_t tile = 0; tile < without.tiles.size(); tile++) without.tiles[tile].offset += c.prefix * 7;
+  const Floats all = reference(with, sources);
+  std::vector<float> rest(static_cast<size_t>(without.output_elements()));
+  run(without, cpu::cpu_backend(), buffers(sources), host_buffer(rest.data()));
+  const int64_t image = all.size / 2, cells = static_cast<int64_t>(rest.size()) / 2;
+  for (int64_t i = 0; i < 2; i++) CHECK(differing(all.data.get() + i * image + image - cells, rest.data() + i * cells, cells) == 0);
+}
+
+namespace {
+
+// Merged cells by the definition, in double: every tile's window, ramps over what it shares with a neighbour, divided by the sum of windows.
+double blended(const Params& params, const std::vector<Floats>& sources, size_t scale, int64_t image, int64_t channel, int64_t row, int64_t column) {
+  const ScaleParams& s = params.scales[scale];
+  const auto window = [](const std::vector<int64_t>& starts, int64_t grid, size_t tile, int64_t cell) {
+    double weight = 1;
+    if (tile > 0 && starts[tile - 1] + grid > starts[tile]) {
+      weight = std::min(weight, (static_cast<double>(cell) + 0.5) / static_cast<double>(starts[tile - 1] + grid - starts[tile]));
+    }
+    if (tile + 1 < starts.size() && starts[tile] + grid > starts[tile + 1]) {
+      weight = std::min(weight, (static_cast<double>(grid - 1 - cell) + 0.5) / static_cast<double>(starts[tile] + grid - starts[tile + 1]));
+    }
+    return weight;
+  };
+  double sum = 0, weights = 0;
+  for (size_t y = 0; y < s.tops.size(); y++) {
+    for (size_t x = 0; x < s.lefts.size(); x++) {
+      const int64_t cell_y = row - s.tops[y], cell_x = column - s.lefts[x];
+      if (cell_y < 0 || cell_y >= s.grid.height || cell_x < 0 || cell_x >= s.grid.width) continue;
+      const double weight = params.blend == Blend::kAverage ? 1 : window(s.tops, s.grid.height, y, cell_y) * window(s.lefts, s.grid.width, x, cell_x);
+      const size_t tile = static_cast<size_t>(s.first_tile) + (y * static_cast<size_t>(s.columns) + x) * static_cast<size_t>(params.batch) + static_cast<size_t>(image);
+      const float* const features = sources[static_cast<size_t>(params.tiles[tile].buffer)].data.get() + params.tiles[tile].offset;
+      const int64_t cell = cell_y * s.grid.width + cell_x;
+      const int64_t index =
+          params.input == Layout::kTokens ? (params.prefix + cell) * s.channels + channel : channel * s.grid.height * s.grid.width + cell;
+      sum += weight * static_cast<double>(features[index]);
+      weights += weight;
+    }
+  }
+  return sum / weights;
+}
+
+constexpr int64_t kCellPixels = 4;
+
+// Tiles that overlap by at least `overlap` cells; pixels beyond `content` are zero padding.
+Scale overlapping_scale(Size tiles, Size grid, int64_t overlap, std::mt19937& random) {
+  const auto starts = [&](int64_t count, int64_t cells) {
+    std::vector<int64_t> result{0};
+    while (static_cast<int64_t>(result.size()) < count) {
+      const int64_t most = std::max<int64_t>(1, cells - overlap);
+      result.push_back(result.back() + kCellPixels * std::uniform_int_distribution<int64_t>(1, most)(random));
+    }
+    return result;
+  };
+  Scale scale;
+  scale.rows = tiles.height;
+  scale.columns = tiles.width;
+  scale.tile_height = grid.height * kCellPixels;
+  scale.tile_width = grid.width * kCellPixels;
+  scale.tops = starts(tiles.height, grid.height);
+  scale.lefts = starts(tiles.width, grid.width);
+  scale.height = scale.tops.back() + scale.tile_height;
+  scale.width = scale.lefts.back() + scale.tile_width;
+  if (random() % 2) {
+    scale.content = Rectangle{0, 0, std::uniform_int_distribution<int64_t>(1, scale.height)(random), std::uniform_int_distribution<int64_t>(1, scale.width)(random)};
+  }
+  return scale;
+}
+
+}  // namespace
+
+TEST_CASE("pool: overlapping and padded tiles at random shapes, kernels and reference against the definition") {
+  const uint32_t seed = fresh_seed();
+  INFO("seed ", seed);
+  std::mt19937 random(seed);
+  const auto between = [&](int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random); };
+  for (int i = 0; i < 120; i++) {
+    Plan plan;
+    std::vector<ScaleFeatures> features;
+    for (int64_t n = between(1, 3); n > 0; n--) {
+      const Size grid{between(1, 9), between(1, 9)};
+      plan.scales.push_back(overlapping_scale({between(1, 4), between(1, 4)}, grid, between(0, 3), random));
+      features.push_back({grid, between(1, 40)});
+    }
+    plan.output_index = between(0, static_cast<int64_t>(plan.scales.size()) - 1);
+    Options options;
+    options.input = i % 2 ? Layout::kTokens : Layout::kFeatureMap;
+    options.output = i % 4 < 2 ? Layout::kTokens : Layout::kFeatureMap;
+    options.prefix = options.input == Layout::kTokens ? between(0, 2) : 0;
+    options.blend = i % 8 == 0 ? Blend::kAverage : Blend::kLinear;
+    Params params = make_params(plan, between(1, 2), features, false, options);
+    const std::vector<Floats> sources = scatter(params, random);
+    const Floats expected = reference(params, sources);
+    Floats received(params.output_elements());
+    run(params, cpu::cpu_backend(), buffers(sources), host_buffer(received.data.get()));
+    double kernels = 0, definition = 0;
+    for (int64_t k = 0; k < expected.size; k++) kernels = std::max(kernels, static_cast<double>(std::abs(expected.data[static_cast<size_t>(k)] - received.data[static_cast<size_t>(k)])));
+    const int64_t tokens = params.prefix + params.grid.height * params.grid.width;
+    for (int64_t image = 0; image < params.batch; image++) {
+      for (size_t s = 0; s < params.scales.size(); s++) {
+        const ScaleParams& scale = params.scales[s];
+        for (int64_t row = 0; row < params.grid.height; row++) {
+          for (int64_t column = 0; column < params.grid.width; column++) {
+            const int64_t top = row * scale.merged.height / params.grid.height, left = column * scale.merged.width / params.grid.width;
+            const int64_t bottom = ceil_div((row + 1) * scale.merged.height, params.grid.height);
+            const int64_t right = ceil_div((column + 1) * scale.merged.width, params.grid.width);
+            const int64_t channel = between(0, scale.channels - 1);
+            double sum = 0;
+            for (int64_t y = top; y < bottom; y++) {
+              for (int64_t x = left; x < right; x++) sum += blended(params, sources, s, image, channel, y, x);
+            }
+            const int64_t cell = row * params.grid.width + column;
+            const int64_t index = params.output == Layout::kTokens ? (image * tokens + params.prefix + cell) * params.channels + scale.channel_offset + channel
+                                                                   : (image * params.channels + scale.channel_offset + channel) * tokens + cell;
+            const double average = sum / static_cast<double>((bottom - top) * (right - left));
+            definition = std::max(definition, std::abs(average - static_cast<double>(expected.data[static_cast<size_t>(index)])));
+          }
+        }
+      }
+    }
+    // Values lie in -1 .. 1; sums of up to a few hundred float32 products round.
+    CHECK(kernels <= 1e-6);
+    CHECK(definition <= 2e-6);
+  }
+}
+
+TEST_CASE("pool: tiles that happen not to overlap give the bits of those that cannot") {
+  std::mt19937 random(fresh_seed());
+  for (const Layout layout : {Layout::kTokens, Layout::kFeatureMap}) {
+    const Case c{1, 0, 0, {{2, 3, {5, 4}, 19}}, layout, layout};
+    Params plain = params_of(c);
+    const std::vector<Floats> sources = scatter(plain, random);
+    Params weighted = plain;
+    weighted.scales[0].tops = {0, 5};
+    weighted.scales[0].lefts = {0, 4, 8};
+    Floats received(plain.output_elements());
+    run(weighted, cpu::cpu_backend(), buffers(sources), host_buffer(received.data.get()));
+    CHECK(differing(reference(plain, sources).data.get(), received.data.get(), received.size) == 0);
+  }
+}
+
+TEST_CASE("pool: a sequence is the tiles one after another, without what is dropped") {
+  std::mt19937 random(fresh_seed());
+  Plan plan;
+  for (const int64_t n : {1, 2}) {
+    Scale scale;
+    scale.rows = scale.columns = n;
+    scale.height = scale.width = 8 * n;
+    scale.tile_height = scale.tile_width = 8;
+    plan.scales.push_back(scale);
+  }
+  Options options;
+  options.prefix = 2;
+  for (const bool drop : {false, true}) {
+    options.drop_prefix = drop;
+    const Params params = make_sequence_params(plan, {{{2, 2}, 3}}, options);
+    CHECK(params.batch == 5);
+    CHECK(params.output_elements() == 5 * (drop ? 4 : 6) * 3);
+    std::vector<float> source(5 * 6 * 3), out(static_cast<size_t>(params.output_elements()));
+    std::iota(source.begin(), source.end(), 0.0F);
+    run(params, cpu::cpu_backend(), {host_buffer(source.data())}, host_buffer(out.data()));
+    std::vector<float> expected;
+    for (size_t i = 0; i < source.size(); i++) {
+      if (!drop || i % 18 >= 6) expected.push_back(source[i]);
+    }
+    CHECK(out == expected);
+  }
 }
 
 TEST_CASE("pool: all that can happen in a conversion to float16") {
@@ -435,7 +612,7 @@ TEST_CASE("pool: parameters that do not fit are refused") {
   plan.scales = {scale};
   const auto code = [&](int64_t batch, Layout input, Layout output, int64_t prefix, const std::vector<ScaleFeatures>& features) {
     try {
-      make_params(plan, batch, input, output, prefix, features, false);
+      make_params(plan, batch, features, false, {input, output, OutputType::kFloat32, Blend::kLinear, prefix, false});
     } catch (const Error& error) {
       CHECK(std::string(error.what()).find("Expected") == 0);
       CHECK(std::string(error.what()).find("but received") != std::string::npos);

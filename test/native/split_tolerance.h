@@ -17,7 +17,7 @@ inline double kernel_tolerance(const Params& params, size_t scale, size_t channe
   const double range = top * std::abs(static_cast<double>(params.multiply[channel]));
   // A multiply-add rounds once where it is fused and twice where it is not.
   const double normalise = (range + std::abs(static_cast<double>(params.add[channel]))) * 1.2e-7;
-  if (is_pillow(params.resize)) return normalise;
+  if (params.fixed_point()) return normalise;
   return normalise + range * kernel_tolerance(params.scales[scale].x->taps + params.scales[scale].y->taps);
 }
 

@@ -31,6 +31,7 @@ export async function whole(signal: AbortSignal): Promise<void> {
     scales: [1, 2, 3],
     tileSize: [224, 224],
     preprocess: { mean: [0.5], resize: 'pillow-bicubic', channelOrder: 'bgr' },
+    configuration: './published',
     device: 'auto',
     background: [255, 255, 255],
     fit: 'crop',
@@ -58,6 +59,9 @@ export async function whole(signal: AbortSignal): Promise<void> {
   await pool(tiles, planned, { numPrefixTokens: grid, outputShape: 'bchw', resizeOutputToIndex: -1 });
   // @ts-expect-error a plan is frozen
   asPlan.image.height = 3;
+  const { configuration, notes, sources: origins, fit } = extractor.info;
+  same<typeof origins.patchSize, 'option' | 'metadata' | 'model' | 'configuration' | 'default'>(true);
+  const said: string = [...notes, ...configuration.files, configuration.processor ?? fit].join();
   // @ts-expect-error info is frozen
   extractor.info.device = 'cuda';
 
@@ -77,7 +81,7 @@ export async function whole(signal: AbortSignal): Promise<void> {
   const latency: Latency = stats.latency.total;
   const facts: number = latency.p99 + stats.images.waiting + stats.batches.fill + stats.bytes.limit;
   // @ts-expect-error statistics are frozen
-  stats.images.done = facts;
+  stats.images.done = facts + said.length;
   const invariant: boolean = extractor.info.batchInvariant && extractor.info.batching.fixed;
   if (invariant) await extractor.dispose();
 }

@@ -7,10 +7,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Configuration, readConfiguration } from '../../src/configuration/configuration.js';
 import { readConfigurationFiles } from '../../src/configuration/files.js';
-import type { Preprocess } from '../../src/options.js';
+import { ManyscaleError } from '../../src/errors.js';
+import { checkPreprocess, type Preprocess } from '../../src/options.js';
 import { Repositories } from '../helpers/configured.js';
+import { makeRandom, makeSeed } from '../helpers/random.js';
 import { expectCode } from './rejection.js';
 
+const seed = makeSeed();
 const repositories = new Repositories();
 afterAll(() => repositories.remove());
 
@@ -296,6 +299,42 @@ describe('values that cannot be', () => {
     ['vision_config', { patch_size: 'x' }, /for vision_config\.patch_size/],
   ])('%s: %j', async (key, value, message) => {
     await expectCode(() => read(undefined, { [key]: value }), 'ERR_MODEL_LOAD', message);
+  });
+
+  test(`anything at any key gives a configuration that can be, or an error (seed ${seed})`, () => {
+    const random = makeRandom(seed);
+    const types = ['CLIP', 'Bit', 'Siglip', 'Siglip2', 'ViT', 'DeiT', 'DINOv3ViT', 'ConvNext', 'Other'];
+    const plain = [null, true, false, 0, 1, 3, 14, 224, 384, -1, 0.5, 1e300, huge, '', '224', 'ViTImageProcessor'];
+    const value = (depth: number): unknown => {
+      const kind = random.integer(0, 9);
+      if (depth > 3 || kind < 5) return random.pick(plain);
+      if (kind < 7) return Array.from({ length: random.integer(0, 4) }, () => value(depth + 1));
+      if (kind === 7) return [0.5, 0.25, random.pick(plain)];
+      const names = ['height', 'width', 'shortest_edge', 'longest_edge', '__proto__', 'patch_size'];
+      return Object.fromEntries(names.filter(() => random.next() < 0.4).map((name) => [name, value(depth + 1)]));
+    };
+    const keys = [...new Set(PROCESSOR.map(([key]) => key))];
+    let accepted = 0;
+    for (let round = 0; round < 5000; round++) {
+      const some = (names: string[]) =>
+        Object.fromEntries(names.filter(() => random.next() < 0.15).map((name) => [name, value(0)]));
+      const type = `${random.pick(types)}ImageProcessor`;
+      const processor = { image_processor_type: type, ...some(keys) };
+      const architecture = some(['model_type', 'vision_config', 'image_size', 'patch_size', 'num_register_tokens']);
+      const what = `seed ${seed}, round ${round}: ${JSON.stringify([processor, architecture])}`;
+      try {
+        const { tileSize, patchSize = 1, preprocess } = read(processor, architecture);
+        for (const side of [tileSize?.height ?? 1, tileSize?.width ?? 1, patchSize]) {
+          expect(Number.isInteger(side) && side >= 1 && side <= 65536, what).toBe(true);
+        }
+        expect(checkPreprocess(preprocess, 3), what).toEqual(preprocess);
+        accepted++;
+      } catch (error) {
+        expect(error, what).toBeInstanceOf(ManyscaleError);
+        expect((error as ManyscaleError).code, what).toBe('ERR_MODEL_LOAD');
+      }
+    }
+    expect(accepted).toBeGreaterThan(500);
   });
 
   test('what an option or the metadata say instead is not looked at', () => {

@@ -1,5 +1,15 @@
 // manyscale quantize from outside, as users run it.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Extractor } from 'manyscale';
@@ -41,6 +51,22 @@ $`,
     expect(extractor.info.model.metadata['manyscale.quantized']).toMatch(/^int8 by manyscale/);
     expect(extractor.info.preprocess.mean).toEqual([0.485, 0.456, 0.406]);
     expect((await extractor.extract(photo('temple.jpg'))).tensor.dims).toEqual([17, 128]);
+  });
+
+  it('keeps what configuration files said, in the model itself', async () => {
+    const published = join(folder, 'published');
+    mkdirSync(published);
+    const model = join(published, 'vit.onnx');
+    copyFileSync(vit, model);
+    const processor = { image_processor_type: 'BitImageProcessor', image_mean: [0, 0, 0], crop_size: 64, size: 64 };
+    writeFileSync(join(published, 'preprocessor_config.json'), JSON.stringify(processor));
+    const out = file('kept.onnx');
+    expectExit(await manyscale('quantize', model, '-o', out, '--scales', '1'), 0);
+    await using extractor = await Extractor.load(out);
+    const { configuration, fit, preprocess, sources } = extractor.info;
+    expect(configuration.files).toEqual([]);
+    expect([fit, sources.fit]).toEqual(['crop', 'metadata']);
+    expect(preprocess).toMatchObject({ mean: [0.485, 0.456, 0.406], resize: 'pillow-bicubic' });
   });
 
   it('calibrates, and reports as JSON', async () => {

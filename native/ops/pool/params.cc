@@ -70,8 +70,8 @@ void lay_out(const Scale& scale, ScaleParams& params) {
     params.merged = {checked_product("merged features", scale.rows, grid.height), checked_product("merged features", scale.columns, grid.width)};
   }
   checked_product("merged features", params.merged.height, params.merged.width);
-  if (scale.padding != Padding::kZero) return;
-  const Rectangle content = scale.resized();
+  if (!scale.content || scale.padding != Padding::kZero) return;
+  const Rectangle content = *scale.content;
   params.merged.height = std::min(params.merged.height, reached(std::min(content.top + content.height, scale.height), scale.height, params.merged.height));
   params.merged.width = std::min(params.merged.width, reached(std::min(content.left + content.width, scale.width), scale.width, params.merged.width));
 }

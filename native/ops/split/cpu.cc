@@ -1,13 +1,14 @@
 // Compiled once per instruction set (cmake/simd.cmake): everything but the table has internal linkage and nothing of the
 // C++ library is used.
 //
-// 'torch-' modes: the rows of a band are resized vertically, a few vectors of columns at a time, from bytes made float once (or,
-// where few output rows need a source row, anew for each); the result is transposed into columns of the band's rows, so that
-// the horizontal pass works on whole vectors (lane = row) whatever its windows are; blocks of output are transposed back,
-// normalised and stored.
+// In float ('torch-' modes, and every mode of float tensors): the rows of a band are resized vertically, a few vectors of columns
+// at a time, from bytes made float once (or, where few output rows need a source row, anew for each); the result is transposed
+// into columns of the band's rows, so that the horizontal pass works on whole vectors (lane = row) whatever its windows are;
+// blocks of output are transposed back, normalised and stored.
 //
-// 'pillow-' modes go the other way round, as their definition asks: bytes of 16 source rows are transposed into columns,
-// resized horizontally (lane = source row), rounded, transposed back, then resized vertically (lane = column).
+// In fixed point ('pillow-' modes of bytes) it goes the other way round, as the definition asks: bytes of 16 source rows are
+// transposed into columns, resized horizontally (lane = source row), rounded, transposed back, then resized vertically (lane =
+// column).
 //
 // All scratch memory is of fixed size: windows that do not fit are summed in parts.
 #include <cstddef>
@@ -125,7 +126,7 @@ struct Transparent {
   }
 };
 
-// ---- 'torch-' modes
+// ---- In float
 
 constexpr int kBlock = 16;     // output columns that are made together
 constexpr int kBandRows = 16;  // output rows of a unit
@@ -368,7 +369,7 @@ void float_unit(const Unit& unit, void* memory) {
   }
 }
 
-// ---- 'pillow-' modes
+// ---- In fixed point
 
 constexpr int kPrecisionBits = 22;
 constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);

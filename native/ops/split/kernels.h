@@ -7,7 +7,7 @@
 
 namespace manyscale::split {
 
-// One axis of a resize for the 'torch-' modes. Kernels see only the source rows and columns that some output pixel uses:
+// One axis of a resize in float. Kernels see only the source rows and columns that some output pixel uses:
 // they stand one after another in "slots", and the taps of output pixel i are slots slot[i] .. slot[i] + count[i] * step - 1.
 // Vertically a slot is a source row (step 1); horizontally it is an element of a row (step: elements a pixel).
 struct FloatAxis {
@@ -18,7 +18,7 @@ struct FloatAxis {
   const int32_t* source;  // vertically: the source row of a slot; horizontally: the first element of each vector of slots
 };
 
-// One axis of a resize for the 'pillow-' modes. Taps come in pairs of source pixels (2p, 2p + 1), so that a pair of 16-bit
+// One axis of a resize of bytes in Pillow's fixed point. Taps come in pairs of source pixels (2p, 2p + 1), so that a pair of 16-bit
 // products is added at once. A weight is high * 2^kWeightSplit + low; each pair of taps has two entries, the highs and the
 // lows, the even pixel's in the lower 16 bits.
 struct FixedAxis {
@@ -65,8 +65,8 @@ using Kernel = void (*)(const Unit& unit, void* scratch);
 struct Kernels {
   const char* isa;          // that the compiler was told to produce
   int64_t lanes;            // slots in a vector of FloatAxis::source
-  int64_t float_band_rows;  // output rows of a unit, 'torch-' modes
-  int64_t fixed_band_rows;  // 'pillow-' modes
+  int64_t float_band_rows;  // output rows of a unit, in float
+  int64_t fixed_band_rows;  // in fixed point
   size_t scratch_bytes;     // aligned to 64, one for each thread
   Kernel from_float;        // one plane of float32
   Kernel from_grey, from_rgb, from_rgba;

@@ -103,10 +103,6 @@ Params make_params(const Source& source, const Plan& plan, const std::optional<R
   }
   params.crop = check_crop(plan.image, crop);
   params.resize = preprocess.resize;
-  if (source.type == PixelType::kFloat32 && is_pillow(preprocess.resize)) {
-    refuse(std::string("Expected a uint8 image for resize '") + resize_mode_name(preprocess.resize) +
-           "' (it rounds to uint8) but received a float32 tensor; take a 'torch-' mode");
-  }
   params.channels = source.type == PixelType::kUint8 ? 3 : source.channels;
   params.bgr = preprocess.bgr;
   if (params.bgr && params.channels != 3) refuse("Expected 3 channels for channelOrder 'bgr' but received " + std::to_string(params.channels));

@@ -86,6 +86,8 @@ struct Params {
     const Scale& s = scales[scale].scale;
     return channels * s.tile_height * s.tile_width;
   }
+  // Whether pixels stay bytes between and after the passes, as Pillow's bytes do; all others are resized in float.
+  bool fixed_point() const { return source.type == PixelType::kUint8 && is_pillow(resize); }
   // What written channel c has where there is no image.
   float padding(const Scale& scale, int64_t c) const { return scale.padding == Padding::kBackground ? ground[static_cast<size_t>(c)] : 0; }
   // The source channel of written channel c.

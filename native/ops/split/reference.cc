@@ -72,8 +72,8 @@ void make_tile(const Params& params, const void* source, const TileTarget& tile,
   const Pixels pixels{params, source, tile.image};
   const TilePart part = part_of_tile(scale, tile.row, tile.column);
   const auto [low, high] = used(*tables.y, part.y, part.rows());
-  const bool fixed = is_pillow(params.resize);
-  // Between the passes; holds uint8 values for the Pillow modes.
+  const bool fixed = params.fixed_point();
+  // Between the passes; holds uint8 values in fixed point.
   std::vector<float> rows(static_cast<size_t>(std::max<int64_t>(high - low, 0) * part.columns()));
   for (int64_t c = 0; c < params.channels; c++) {
     float* const plane = to + c * scale.tile_height * scale.tile_width;

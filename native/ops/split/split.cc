@@ -137,7 +137,7 @@ std::vector<ScaleData> lay_out(const Params& params, const Kernels& kernels) {
     ScaleData& data = scales[s];
     if (data.rows.end == 0) continue;
     const ScaleTables& tables = params.scales[s];
-    if (is_pillow(params.resize)) {
+    if (params.fixed_point()) {
       data.fixed_y.make(*tables.y, data.rows);
       data.fixed_x.make(*tables.x, data.columns);
     } else {
@@ -151,7 +151,7 @@ std::vector<ScaleData> lay_out(const Params& params, const Kernels& kernels) {
 
 Kernel choose_kernel(const Params& params, const Kernels& kernels) {
   if (params.source.type == PixelType::kFloat32) return kernels.from_float;
-  const bool fixed = is_pillow(params.resize);
+  const bool fixed = params.fixed_point();
   switch (params.source.channels) {
     case 1: return fixed ? kernels.fixed_from_grey : kernels.from_grey;
     case 3: return fixed ? kernels.fixed_from_rgb : kernels.from_rgb;
@@ -199,7 +199,7 @@ struct Work {
 Work divide(const Params& params, const Kernels& kernels, const std::vector<ScaleData>& scales, const void* source, const std::vector<Buffer>& destinations,
             int64_t threads) {
   const bool floats = params.source.type == PixelType::kFloat32;
-  const bool fixed = is_pillow(params.resize);
+  const bool fixed = params.fixed_point();
   const int64_t band = fixed ? kernels.fixed_band_rows : kernels.float_band_rows;
   const int64_t planes = floats ? params.channels : 1;  // each on its own
   Work work;
