@@ -73,7 +73,8 @@ export function geometryFor(
     dims,
     tiles,
     featureBytes:
-      4 * tiles * outputs.reduce((sum, each) => sum + product(each.dims), 0) + (dtype === 'float16' ? 2 : 4) * product(dims),
+      4 * tiles * outputs.reduce((sum, each) => sum + product(each.dims), 0) +
+      (dtype === 'float16' ? 2 : 4) * product(dims),
   };
 }
 
