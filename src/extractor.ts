@@ -24,7 +24,6 @@ import {
   checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
-  DEFAULTS,
   type EstimateOptions,
   type ExtractManyOptions,
   type ExtractOptions,
@@ -237,7 +236,8 @@ export class Extractor implements AsyncDisposable {
     };
     const { wishFor } = await import('./cost/budget.js');
     const { estimateWithin, withWish } = await import('./cost/estimate.js');
-    const namesScales = loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
+    const namesScales =
+      loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
     const wish = wishFor(cutting, image, facts.input.tile, budget !== undefined && !namesScales);
     look(withWish(cutting.scale, wish)); // what cannot be planned is refused before anything is measured
     this.#costs ??= this.#measureCosts().catch((error: unknown) => {
@@ -292,7 +292,10 @@ export class Extractor implements AsyncDisposable {
     const { countProductsOf } = await import('./cost/products.js');
     const products = await countProductsOf(info.model.path ?? weightless, info, configuration, signal);
     const { tile } = facts.input;
-    const tileElements = facts.outputs.reduce((sum, { dims: [, ...ofTile] }) => sum + ofTile.reduce((a, b) => a * b, 1), 0);
+    const tileElements = facts.outputs.reduce(
+      (sum, { dims: [, ...ofTile] }) => sum + ofTile.reduce((a, b) => a * b, 1),
+      0,
+    );
     const speed = await measureSpeed((image, { height, width }) => this.#extractOneScale(image, [height, width]), {
       tile,
       unit: batching.fixed ? batching.size : 1,

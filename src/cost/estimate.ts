@@ -109,7 +109,10 @@ export function estimateWithin(
 }
 
 /** Scales and image sizes replace each other. */
-export function withWish(scale: CheckedScaleOptions, { scales, imageSizes, resizeOutputToIndex }: Wish): CheckedScaleOptions {
+export function withWish(
+  scale: CheckedScaleOptions,
+  { scales, imageSizes, resizeOutputToIndex }: Wish,
+): CheckedScaleOptions {
   if (!scales && !imageSizes) return scale;
   const { scales: _, imageSizes: __, ...rest } = scale;
   return {
