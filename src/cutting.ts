@@ -2,7 +2,13 @@
 
 import { invalid } from './errors.js';
 import type { NativePlan, NativeSize } from './native/addon.js';
-import { type CheckedExtractOptions, type CheckedScaleOptions, type Fit, mergeScaleOptions, type Preset } from './options.js';
+import {
+  type CheckedExtractOptions,
+  type CheckedScaleOptions,
+  type Fit,
+  mergeScaleOptions,
+  type Preset,
+} from './options.js';
 import { planFor, presetPlanFor, type Size } from './plan.js';
 import type { TileShape } from './pool.js';
 
@@ -32,7 +38,8 @@ export function refuseContradictions({
   maxTiles,
 }: Omit<Cutting, 'fit'> & { fit?: Fit | undefined }): void {
   if (preset === undefined) {
-    if (maxTiles !== undefined) throw invalid('a preset', 'maxTiles', maxTiles, "it belongs to preset: 'dynamic-s2' and others");
+    if (maxTiles !== undefined)
+      throw invalid('a preset', 'maxTiles', maxTiles, "it belongs to preset: 'dynamic-s2' and others");
     return;
   }
   const refuse = (name: string, value: unknown) => {

@@ -24,7 +24,6 @@ import {
   checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
-  DEFAULTS,
   type EstimateOptions,
   type ExtractManyOptions,
   type ExtractOptions,
@@ -237,7 +236,8 @@ export class Extractor implements AsyncDisposable {
     };
     const { wishFor } = await import('./cost/budget.js');
     const { estimateWithin, withWish } = await import('./cost/estimate.js');
-    const namesScales = loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
+    const namesScales =
+      loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
     const wish = wishFor(cutting, image, facts.input.tile, budget !== undefined && !namesScales);
     look(withWish(cutting.scale, wish)); // what cannot be planned is refused before anything is measured
     this.#costs ??= this.#measureCosts().catch((error: unknown) => {

@@ -67,7 +67,9 @@ function rawNotes({ configuration, input, reading }: ReadModel): string[] {
   );
   return unused.length === 0
     ? []
-    : [`The model takes uint8 pixels, which it normalises itself: ${unused.join(', ')} of the configuration are not used.`];
+    : [
+        `The model takes uint8 pixels, which it normalises itself: ${unused.join(', ')} of the configuration are not used.`,
+      ];
 }
 
 function preprocessNotes({ preprocess, preprocessSources: from }: Reading): string[] {

@@ -96,10 +96,7 @@ export interface SplitOptions extends Preprocess {
 
 /** What pool() takes beside the plan; each overrides what the plan carries. */
 export interface PoolOptions
-  extends Pick<
-    ScaleOptions,
-    'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'
-  > {
+  extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'> {
   /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
 }

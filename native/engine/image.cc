@@ -16,7 +16,7 @@ void Image::prepare(TableCache& tables) {
   const SplitRequest& split = request.split;
   split_params_ = split::make_params(split.source, split.plan, split.crop, split.preprocess, tables.get(split.plan, split.crop, split.preprocess.resize));
   targets_ = split::all_tiles(split_params_, /*joined=*/true);
-  const size_t groups = request.sequence ? 1 : split.plan.scales.size();  // of tiles that are pooled at once
+  const size_t groups = request.groups();
   const size_t outputs = request.pool.scales.size() / groups;
   int64_t first = 0;
   for (size_t s = 0; s < groups; s++) {

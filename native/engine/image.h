@@ -32,11 +32,14 @@ struct ImageRequest {
   size_t batch_class = 0;  // as Engine::configure() gave it
   SplitRequest split;
   const void* pixels = nullptr;  // alive until done
-  pool::Params pool;      // of joined features: an entry per scale and output of the class, those of one scale together
-  bool sequence = false;  // pool is of all tiles one after another
+  pool::Params pool;             // of joined features: an entry per group and output of the class, those of one group together
+  bool sequence = false;         // pool is of all tiles one after another
   void* destination = nullptr;   // pool.output_bytes(), alive until done
   // Called once, on any thread, after which nothing of the request is touched.
   std::function<void(const std::optional<Error>&, const Timings&)> done;
+
+  // Of tiles that are pooled at once: scales, or the one sequence.
+  size_t groups() const { return sequence ? 1 : split.plan.scales.size(); }
 };
 
 // The features of one batch of tiles, as run_model() leaves them; it goes back to the pool when no image needs it any more.

@@ -254,13 +254,13 @@ void TileEngine::check(const ImageRequest& request) const {
   const split::Source& source = request.split.source;
   const bool is_image = source.type == split::PixelType::kUint8 || (source.batch == 1 && source.channels == kImageChannels);
   if (!is_image || !std::all_of(scales.begin(), scales.end(), fits)) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected one image of three channels and a plan whose tiles are the model's (" + to_string(tiles.configuration.tile) +
-                                                 ") but received others; make the plan with the model's tile size");
+    throw Error(ErrorCode::kInvalidArgument, "Expected one image of three channels and a plan whose tiles are the model's (" +
+                                                 to_string(tiles.configuration.tile) + ") but received others; make the plan with the model's tile size");
   }
-  const size_t parts = (request.sequence ? 1 : scales.size()) * tiles.outputs.size();
+  const size_t parts = request.groups() * tiles.outputs.size();
   if (request.pool.scales.size() != parts) {
-    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(parts) + " parts, one for every scale and output, for pooling but received " +
-                                                 std::to_string(request.pool.scales.size()));
+    throw Error(ErrorCode::kInvalidArgument, "Expected " + std::to_string(parts) + " parts, of the model's " + std::to_string(tiles.outputs.size()) +
+                                                 " outputs, for pooling but received " + std::to_string(request.pool.scales.size()));
   }
   for (size_t s = 0; s < request.pool.scales.size(); s++) {
     const int64_t given = tiles.outputs[s % tiles.outputs.size()].elements();

@@ -9,6 +9,7 @@ import { expectClose } from '../helpers/compare.js';
 import { expectManyscaleError } from '../helpers/errors.js';
 import {
   failsOnBrightModel,
+  type PatchModelOptions,
   patchModel,
   patchWeights,
   pooledModel,
@@ -220,14 +221,13 @@ describe('models that are odd but work', () => {
     await expectManyscaleError(() => load(path), 'ERR_MODEL_LOAD');
   });
 
-  test.each([
-    ['[n, height, width, 3]', { channelsLast: true }],
-    ['float16 pixels', { inputType: 'float16' as const }],
-    ['uint8 pixels', { inputType: 'uint8' as const }],
-  ])('%s: the same features or a clear refusal', async (_kind, options) => {
-    const outcome = await features(patchModel(options)).catch((error: unknown) => error);
-    if (outcome instanceof Float32Array) expectClose(outcome, await features(patchModel()), 2e-3, 'features');
-    else await expectManyscaleError(() => Promise.reject(outcome), 'ERR_MODEL_SHAPE', /pixel_values/);
+  test.each<[string, PatchModelOptions, ExtractorOptions]>([
+    ['[n, height, width, 3]', { channelsLast: true }, {}],
+    ['float16 pixels', { inputType: 'float16' }, {}],
+    // Bytes are not rescaled by default.
+    ['uint8 pixels', { inputType: 'uint8' }, { preprocess: { rescale: 1, resize: 'pillow-bicubic' } }],
+  ])('%s: the same features', async (_kind, options, load) => {
+    expectClose(await features(patchModel(options), load), await features(patchModel(), load), 2e-3, 'features');
   });
 
   test('CLS and register tokens are found', async () => {
@@ -278,7 +278,7 @@ describe('outputs', () => {
     expect((await named.extract(image)).tensor.dims).toEqual([12, 4, 4]);
   });
 
-  test('a name that does not exist, or has no place for cells', async () => {
+  test('a name that does not exist, or is no text', async () => {
     await expectManyscaleError(
       () => load(severalOutputsModel(), { output: 'logits' }),
       ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
@@ -286,10 +286,21 @@ describe('outputs', () => {
       /tokens/,
       /map/,
     );
+    for (const output of [42, {}, [], [42], [['map']], ['map', 'map'], ['map', 'no\0name']]) {
+      await expectManyscaleError(
+        () => load(severalOutputsModel(), { output: output as never }),
+        'ERR_INVALID_ARGUMENT',
+        /output/,
+      );
+    }
+  });
+
+  test('joined tokens and maps', async () => {
     await expectManyscaleError(
-      () => load(severalOutputsModel(), { output: 'pooled' }),
-      ['ERR_INVALID_ARGUMENT', 'ERR_MODEL_SHAPE'],
-      /pooled/,
+      () => load(severalOutputsModel(), { output: ['map', 'tokens'] }),
+      'ERR_MODEL_SHAPE',
+      /map \(a feature map\)/,
+      /tokens \(tokens, 1 prefix token\)/,
     );
   });
 

@@ -1,6 +1,15 @@
 // Several outputs of a model, as an Extractor joins them: plain loops around onnxruntime-node.
 import * as ort from 'onnxruntime-node';
-import { cut, type Normalise, normalise, type Planes, poolScales, resize, type Size, tileFeatures } from './reference.js';
+import {
+  cut,
+  type Normalise,
+  normalise,
+  type Planes,
+  poolScales,
+  resize,
+  type Size,
+  tileFeatures,
+} from './reference.js';
 
 export interface JoinedOptions extends Normalise {
   model: string | Uint8Array;
@@ -10,7 +19,7 @@ export interface JoinedOptions extends Normalise {
   layout: 'bnc' | 'bchw';
   prefix?: number;
   /** Joined in this order, on the first one's grid. */
-  outputs: { name: string; /** Of one tile. */ grid: Size }[];
+  outputs: { name: string /** Of one tile. */; grid: Size }[];
   /** Of the scales. */
   outputIndex?: number;
 }
@@ -27,7 +36,9 @@ export async function plainJoined(image: Planes, options: JoinedOptions): Promis
       results.push(await runner.run({ [runner.inputNames[0] as string]: input }));
     }
     for (const { name, grid } of outputs) {
-      const tiles = results.map((result) => tileFeatures((result[name] as ort.Tensor).data as Float32Array, layout, grid, prefix));
+      const tiles = results.map((result) =>
+        tileFeatures((result[name] as ort.Tensor).data as Float32Array, layout, grid, prefix),
+      );
       parts.push({ tiles, rows: size.height / tile.height, columns: size.width / tile.width });
     }
   }

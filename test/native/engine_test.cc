@@ -54,7 +54,7 @@ ImageRequest request_for(int64_t side, std::vector<double> scales, size_t batch_
   request.split.joined = true;
   PoolRequest pool;
   pool.plan = request.split.plan;
-  pool.prefix = 1;
+  pool.options.prefix = 1;
   pool.features.assign(pool.plan.scales.size(), {{12, 12}, 128});
   pool.joined = true;
   request.pool = pool_params(pool);
@@ -129,7 +129,7 @@ ImageRequest plain_request(const std::vector<uint8_t>& pixels, Size image, Size 
   request.split.joined = true;
   PoolRequest pool;
   pool.plan = request.split.plan;
-  pool.input = pool.output = layout;
+  pool.options.input = pool.options.output = layout;
   pool.features = features;
   pool.joined = true;
   request.pool = pool_params(pool);
@@ -514,6 +514,24 @@ TEST_CASE("a model that takes bytes with channels last gets the image's own, in 
         expected.insert(expected.end(), pixels.begin() + static_cast<ptrdiff_t>(i), pixels.begin() + static_cast<ptrdiff_t>(i) + 3);
     }
     CHECK(outcome.features == expected);
+
+    // Tiles one after another: the parts of both outputs too.
+    ImageRequest sequence = plain_request(pixels, {12, 18}, tile, pool::Layout::kTokens, {{tile, 3}, {tile, 3}});
+    PoolRequest pool;
+    pool.plan = sequence.split.plan;
+    pool.features = {{tile, 3}, {tile, 3}};
+    pool.joined = pool.sequence = sequence.sequence = true;
+    sequence.pool = pool_params(pool);
+    const Outcome tiles = run_one(client, std::move(sequence));
+    REQUIRE_FALSE(tiles.error);
+    std::vector<float> one_after_another;
+    for (size_t t = 0; t < 9; t++) {
+      for (size_t y = t / 3 * 4; y < t / 3 * 4 + 4; y++) {
+        const auto row = expected.begin() + static_cast<ptrdiff_t>((y * 18 + t % 3 * 6) * 6);
+        one_after_another.insert(one_after_another.end(), row, row + 6 * 6);
+      }
+    }
+    CHECK(tiles.features == one_after_another);
     dispose(client);
   }
 }

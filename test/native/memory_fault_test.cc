@@ -33,7 +33,7 @@ std::future<std::optional<Error>> submit(Client& client, const std::vector<uint8
   request.pixels = pixels.data();
   PoolRequest pool;
   pool.plan = request.split.plan;
-  pool.prefix = 1;
+  pool.options.prefix = 1;
   pool.features.assign(2, {{12, 12}, 128});
   pool.joined = true;
   request.pool = pool_params(pool);

@@ -1,5 +1,5 @@
 // What models take and give beside float32 NCHW tiles and one output: each against plain loops around onnxruntime-node.
-import { defaultModel, Extractor, type ExtractorOptions, type Features, plan, split } from 'manyscale';
+import { defaultModel, Extractor, type ExtractorOptions, type Features, plan, split, type Tensor } from 'manyscale';
 import { describe, expect, test } from 'vitest';
 import { expectClose, magnitude } from '../helpers/compare.js';
 import { expectManyscaleError } from '../helpers/errors.js';
@@ -66,8 +66,8 @@ describe(`types and layouts (seed ${seed})`, () => {
     // From -100 to 282.5, every other one a tie.
     const preprocess = { resize: 'pillow-bicubic', rescale: 1.5, mean: [100] } as const;
     const { tensor } = await features(passThrough, { scales: [1], preprocess });
-    const [exact] = await split(image, plan(image, { imageSizes: [32] }), preprocess);
-    const expected = (exact?.data as Float32Array).map((value) => {
+    const [exact] = (await split(image, plan(image, { imageSizes: [32] }), preprocess)) as [Tensor];
+    const expected = (exact.data as Float32Array).map((value) => {
       const inside = Math.min(Math.max(value, 0), 255);
       const low = Math.floor(inside);
       return inside - low === 0.5 ? low + (low % 2) : Math.round(inside);

@@ -418,7 +418,9 @@ describe('inspect', () => {
     expectExit(child, 0);
     expect(child.stdout.match(/<- the features/g)).toHaveLength(2);
     expect(child.stdout).toMatch(/output +feat_s32, feat_s16, from the options/);
-    expect(child.stdout).toMatch(/feature map \(bchw\): 7 x 7 cells, 120 channels\n +feature map \(bchw\): 14 x 14 cells/);
+    expect(child.stdout).toMatch(
+      /feature map \(bchw\): 7 x 7 cells, 120 channels\n +feature map \(bchw\): 14 x 14 cells/,
+    );
   });
 
   it('shows a model that cannot be used, and says why', async () => {

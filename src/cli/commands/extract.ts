@@ -102,8 +102,9 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
     fastDecode: flags.fastDecode ?? false,
     signal,
   });
-  const { model, output } = extractor.info;
-  const layout = flags.outputShape ?? output.layout;
+  const { model, outputsInUse } = extractor.info;
+  const layout = flags.outputShape ?? extractor.info.output.layout;
+  const output = outputsInUse.map(({ name }) => name).join(',');
   const started = performance.now();
   const records: ImageRecord[] = [];
   const failed: { path: string; error: unknown }[] = [];
@@ -133,7 +134,7 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
     await writer.finish({
       format: 'manyscale',
       model: basename(flags.model),
-      output: output.name,
+      output,
       layout,
       num_prefix_tokens: String(first.numPrefixTokens),
       grid: JSON.stringify(first.grid),
@@ -149,7 +150,7 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
     dtype: flags.dtype,
     layout,
     model: model.path,
-    output: output.name,
+    output,
     images: records,
     failed: failed.map(({ path, error }) => ({
       path,
