@@ -312,10 +312,7 @@ describe('model functions', () => {
 });
 
 describe('what comes with later versions is refused, not ignored', () => {
-  test.each([
-    [{ device: 'cuda' }],
-    [{ device: 'tensorrt', strict: true }],
-  ])('%j', async (options) => {
+  test.each([[{ device: 'cuda' }], [{ device: 'tensorrt', strict: true }]])('%j', async (options) => {
     await expectManyscaleError(
       () => Extractor.load(patchModel(), options as never),
       ['ERR_INVALID_ARGUMENT', 'ERR_DEVICE_UNAVAILABLE'],
