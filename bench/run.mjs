@@ -14,7 +14,7 @@ import { root } from './lib/machine.mjs';
 import { plot } from './lib/plot.mjs';
 import { table } from './lib/section.mjs';
 
-const SECTIONS = ['kernels', 'engine', 'photos', 'scaling', 'memory', 'event-loop', 'int8'];
+const SECTIONS = ['kernels', 'engine', 'photos', 'scaling', 'memory', 'event-loop', 'int8', 'predict'];
 
 const { values, positionals } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, out: { type: 'string' } },

@@ -3,9 +3,12 @@
 import { abortable } from './abort.js';
 import { readConfiguration } from './configuration/configuration.js';
 import { readConfigurationFiles } from './configuration/files.js';
+import type { CostModel, Estimate } from './cost/estimate.js';
+import type { WeightlessModel } from './cost/products.js';
+import { type Cutting, mergeCutting, refuseContradictions } from './cutting.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, geometryFor, type ModelFacts } from './geometry.js';
+import { centredCrop, Geometries, type Geometry, type ModelFacts } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
@@ -15,15 +18,19 @@ import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
 import {
+  type CheckedExtractOptions,
+  type CheckedScaleOptions,
+  checkEstimateOptions,
   checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
+  type EstimateOptions,
   type ExtractManyOptions,
   type ExtractOptions,
   type ExtractorOptions,
   fillPreprocess,
   type Layout,
-  mergeScaleOptions,
+  readsAllPixels,
   size,
 } from './options.js';
 import { candidateOutputs, chooseOutputs } from './outputs.js';
@@ -57,6 +64,7 @@ export class Extractor implements AsyncDisposable {
   readonly #ending = new AbortController();
   #disposal: Promise<void> | undefined;
   #lastStats: NativeStats | undefined;
+  #costs: Promise<CostModel> | undefined;
 
   private constructor(loaded: LoadedModel, info: ExtractorInfo) {
     if (loaded === undefined) {
@@ -116,7 +124,14 @@ export class Extractor implements AsyncDisposable {
       const { outputs, patchSize } = patches;
       const filled = fillPreprocess(reading.preprocess, 'uint8', checked.background);
       const facts: ModelFacts = { input, outputs, dtype, ...(patchSize && { patchSize: patchSize.value }) };
-      geometryFor(facts, scale); // options that cannot work with this model are refused now, not with the first image
+      const cutting: Cutting = {
+        scale,
+        fit: reading.fit.value,
+        ...(checked.preset !== undefined && { preset: checked.preset }),
+        ...(checked.maxTiles !== undefined && { maxTiles: checked.maxTiles }),
+      };
+      refuseContradictions({ ...cutting, fit: checked.fit });
+      new Geometries(facts).of(cutting); // options that cannot work with this model are refused now, not with the first image
       const dims = outputs.map((output) => output.dims.slice(1));
       const used = { ...request, outputs: outputs.map(({ index }) => index) };
       const batching = await configureSession(session, used, dims, signal);
@@ -127,8 +142,11 @@ export class Extractor implements AsyncDisposable {
         runtime,
         read: { configuration, reading, input, patches, candidates: candidates.length },
       });
-      const options = { ...checked, fit: reading.fit.value };
-      return new Extractor({ session, options, facts, preprocess: filled, batching }, info);
+      const weightless = typeof source.model === 'string' ? undefined : await dropWeights(source.model);
+      return new Extractor(
+        { session, options: checked, cutting, facts, preprocess: filled, batching, configuration: used, weightless },
+        info,
+      );
     } catch (error) {
       void session.dispose().catch(() => {});
       throw error;
@@ -143,14 +161,11 @@ export class Extractor implements AsyncDisposable {
    * signal's reason when it aborts.
    */
   async extract(image: ImageInput, options?: ExtractOptions): Promise<Features> {
-    const { scale, fit = this.#loaded.options.fit, signal } = checkExtractOptions(options);
+    const checked = checkExtractOptions(options);
+    const { signal } = checked;
     this.#checkUsable();
     signal?.throwIfAborted();
-    const { facts, options: loaded } = this.#loaded;
-    const run = this.#pipeline.start(image, {
-      geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)),
-      fit,
-    });
+    const run = this.#pipeline.start(image, this.#cuttingOf(checked));
     return abortable(run.result, signal, () => run.cancel(signal?.reason));
   }
 
@@ -166,16 +181,16 @@ export class Extractor implements AsyncDisposable {
     images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     options?: ExtractManyOptions,
   ): AsyncGenerator<ExtractResult, void, void> {
-    const { scale, fit = this.#loaded.options.fit, signal, ordered } = checkExtractManyOptions(options);
+    const checked = checkExtractManyOptions(options);
+    const { signal, ordered } = checked;
     this.#checkUsable();
     signal?.throwIfAborted();
-    const { facts, options: loaded } = this.#loaded;
-    const job = { geometry: geometryFor(facts, mergeScaleOptions(loaded.scale, scale)), fit };
+    const cutting = this.#cuttingOf(checked);
     yield* extractEach(images, {
       ordered,
-      limit: this.#pipeline.imagesAtOnce(job.geometry),
+      limit: this.#pipeline.imagesAtOnce(cutting),
       signals: signal ? [signal, this.#ending.signal] : [this.#ending.signal],
-      start: (image) => this.#pipeline.start(image, job),
+      start: (image) => this.#pipeline.start(image, cutting),
     });
   }
 
@@ -192,19 +207,45 @@ export class Extractor implements AsyncDisposable {
    */
   plan(imageSize: Size): ExtractorPlan {
     this.#checkUsable();
-    const { options, facts } = this.#loaded;
     const image = size(imageSize, 'the image');
-    const { plan, shapes, numPrefixTokens, outputShape, grid, channels, dims } = geometryFor(
-      facts,
-      options.scale,
-      image,
-    );
-    const grids = plan.scales.map(({ rows, columns }) => ({
-      height: rows * shapes[0].grid.height,
-      width: columns * shapes[0].grid.width,
-    }));
-    const crop = options.fit === 'crop' && { crop: centredCrop(image, facts.input.tile) };
-    return sealPlan(plan, { ...crop, numPrefixTokens, outputShape, grid, channels, dims, grids });
+    return this.#seal(this.#pipeline.geometries.of(this.#loaded.cutting, image), image);
+  }
+
+  /**
+   * What extract() of an image of this size will cost: multiply-adds, memory and time. With a budget: the most of the scales that
+   * keeps it, and what was given up. The wish is the options' scales, else the load's, else 1, 2 ... up to the image's own
+   * resolution, at most 8; the largest goes first, the smallest stays. A budget that nothing keeps is no error: `fits` is false.
+   *
+   * The first call counts the model's products and measures for a second or two, running images of noise (which stats() counts
+   * too): it should be made while nothing else is in flight. Milliseconds are those of this machine as it was then.
+   * @throws {ManyscaleError} ERR_INVALID_ARGUMENT, ERR_PLAN_TOO_LARGE, ERR_IMAGE_TOO_LARGE (maxBytes is less than one tile needs),
+   * ERR_MODEL_RUN, ERR_OUT_OF_MEMORY, ERR_DISPOSED. The signal's reason when it aborts.
+   */
+  async estimate(imageSize: Size, options?: EstimateOptions): Promise<Estimate> {
+    const checked = checkEstimateOptions(options);
+    const { signal, budget } = checked;
+    this.#checkUsable();
+    signal?.throwIfAborted();
+    const image = size(imageSize, 'the image');
+    const { facts, options: loaded } = this.#loaded;
+    const cutting = this.#cuttingOf(checked);
+    const look = (scale: CheckedScaleOptions) => {
+      const geometry = this.#pipeline.geometries.of({ ...cutting, scale }, image);
+      const { featureBytes, resultBytes } = geometry;
+      return { plan: this.#seal(geometry, image), featureBytes, resultBytes };
+    };
+    const { wishFor } = await import('./cost/budget.js');
+    const { estimateWithin, withWish } = await import('./cost/estimate.js');
+    const namesScales =
+      loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
+    const wish = wishFor(cutting, image, facts.input.tile, budget !== undefined && !namesScales);
+    look(withWish(cutting.scale, wish)); // what cannot be planned is refused before anything is measured
+    this.#costs ??= this.#measureCosts().catch((error: unknown) => {
+      this.#costs = undefined;
+      throw error;
+    });
+    const costs = await abortable(this.#costs, signal);
+    return estimateWithin(costs, wish, budget ?? {}, cutting, look);
   }
 
   /** Ends what runs or waits (those calls reject with ERR_DISPOSED at once) and frees the model. Later calls wait for the same end. */
@@ -231,11 +272,63 @@ export class Extractor implements AsyncDisposable {
     return session.dispose();
   }
 
+  #cuttingOf(checked: CheckedExtractOptions): Cutting {
+    const cutting = mergeCutting(this.#loaded.cutting, checked);
+    this.#pipeline.geometries.of(cutting); // what cannot work with any image is the call's error
+    return cutting;
+  }
+
+  #seal({ plan, crops, pool, grid, grids, channels, dims }: Geometry, image: Size): ExtractorPlan {
+    const crop = crops && { crop: centredCrop(image, this.#loaded.facts.input.tile) };
+    return sealPlan(plan, { ...crop, ...pool, grid, channels, dims, grids });
+  }
+
+  /** Goes on when who waits for it leaves: the next one wants it too. */
+  async #measureCosts(): Promise<CostModel> {
+    const { session, facts, batching, configuration, weightless } = this.#loaded;
+    const { info } = this;
+    const { signal } = this.#ending;
+    const { measureSpeed } = await import('./cost/speed.js');
+    const { countProductsOf } = await import('./cost/products.js');
+    const products = await countProductsOf(info.model.path ?? weightless, info, configuration, signal);
+    const { tile } = facts.input;
+    const tileElements = facts.outputs.reduce(
+      (sum, { dims: [, ...ofTile] }) => sum + ofTile.reduce((a, b) => a * b, 1),
+      0,
+    );
+    const speed = await measureSpeed((image, { height, width }) => this.#extractOneScale(image, [height, width]), {
+      tile,
+      unit: batching.fixed ? batching.size : 1,
+      workers: batching.workers,
+      tileBytes: 4 * tileElements,
+      readsAll: readsAllPixels(info.preprocess.resize),
+      mostBytes: readStats(session).bytes.limit,
+    });
+    const tileBytes = 4 * info.input.channels * tile.height * tile.width;
+    return { products, speed, inWork: { tiles: batching.workers * batching.size, tileBytes } };
+  }
+
+  #extractOneScale(image: ImageInput, imageSize: [height: number, width: number]): Promise<Features> {
+    const [height, width] = imageSize;
+    const cutting: Cutting = { scale: { imageSizes: [{ height, width }] }, fit: 'stretch' };
+    return this.#pipeline.start(image, cutting).result;
+  }
+
   #checkUsable(): void {
     if (this.#disposal)
       throw new ManyscaleError(
         'ERR_DISPOSED',
         'Expected an Extractor in use but received one that was disposed; load another',
       );
+  }
+}
+
+/** What estimate() will ask the graph of a model that is given as bytes: they are not kept. */
+async function dropWeights(bytes: Uint8Array): Promise<WeightlessModel | undefined> {
+  const { weightlessBytes } = await import('./cost/products.js');
+  try {
+    return weightlessBytes(bytes);
+  } catch {
+    return undefined; // what the runtime reads and we do not has no count
   }
 }

@@ -1,12 +1,15 @@
-// What scale options lead to with a model: the plan, the shape of the features, and the memory that an image takes.
+// What an image leads to with a model: the plan, the shape of the features, and the memory that it takes.
 
+import { BoundedCache } from './bounded-cache.js';
+import { type Cutting, isSequence, planCutting } from './cutting.js';
 import { invalid } from './errors.js';
 import type { ModelInput } from './model.js';
-import type { NativeCrop, NativePlan, NativeSize } from './native/addon.js';
-import type { CheckedScaleOptions, Layout } from './options.js';
+import type { NativeCrop, NativePlan, NativeScale, NativeSize } from './native/addon.js';
+import { mergedGrids } from './native/calls.js';
+import { IMAGE_CHANNELS } from './options.js';
 import { type ModelOutputs, shapeOfOutput } from './outputs.js';
-import { planFor, type Size } from './plan.js';
-import { refusePrefixOfMaps, type TileShape } from './pool.js';
+import { plannedPool, type Size } from './plan.js';
+import { featureDims, type PoolJob, refusePrefixOfMaps, type TileShape, tilesOf } from './pool.js';
 
 /** What is known of a loaded model. */
 export interface ModelFacts {
@@ -18,30 +21,53 @@ export interface ModelFacts {
 
 export interface Geometry {
   plan: NativePlan;
+  /** Every scale is made from the largest centred part of the tile's aspect ratio. */
+  crops: boolean;
   /** Of each output. */
   shapes: [TileShape, ...TileShape[]];
-  /** Of a tile. The features have them too unless they are a feature map, which has no place for them. */
+  /** How tile features become features. */
+  pool: PoolJob['pool'];
+  /** Of the features; those of a map have no place for them. */
   numPrefixTokens: number;
-  outputShape: Layout;
-  /** Of the features, in cells. */
+  /** Of the features, in cells; of a sequence, of one tile. */
   grid: NativeSize;
+  /** Of each scale after merging its tiles, in cells; of several outputs, the first one's. */
+  grids: NativeSize[];
   /** Each scale's: from the first to before the second. */
   channels: [from: number, to: number][];
   /** Of the features' tensor. */
   dims: number[];
   /** Of all scales. */
   tiles: number;
-  /** Memory of an image's tile features and of its features. */
+  /** Memory of an image's features. */
+  resultBytes: number;
+  /** Memory of an image's tile features, of its features, and of what it is made into first. */
   featureBytes: number;
 }
 
-/** Of an image of this size; by default of one tile's, whose scales are the same as those of every other image. */
-export function geometryFor(
-  { input, outputs, patchSize, dtype }: ModelFacts,
-  scale: CheckedScaleOptions,
-  image: Size = input.tile,
-): Geometry {
+/** The geometries of one model, with those that were asked for last at hand. */
+export class Geometries {
+  readonly #facts: ModelFacts;
+  readonly #known = new BoundedCache<Geometry>(256);
+
+  constructor(facts: ModelFacts) {
+    this.#facts = facts;
+  }
+
+  /** Of an image of this size; by default of one tile's. */
+  of(cutting: Cutting, image: Size = this.#facts.input.tile): Geometry {
+    const key = `${image.height} ${image.width} ${JSON.stringify(cutting)}`;
+    return this.#known.get(
+      key,
+      () => geometryFor(this.#facts, cutting, image),
+      ({ tiles }) => tiles < 10_000,
+    );
+  }
+}
+
+function geometryFor({ input, outputs, patchSize, dtype }: ModelFacts, cutting: Cutting, image: Size): Geometry {
   const { tile } = input;
+  const { scale } = cutting;
   const [output, ...others] = outputs;
   const { maxSplitSize, numPrefixTokens = output.numPrefixTokens, outputShape = output.layout } = scale;
   if (maxSplitSize && (maxSplitSize.height !== tile.height || maxSplitSize.width !== tile.width)) {
@@ -53,29 +79,38 @@ export function geometryFor(
     );
   }
   refusePrefixOfMaps(numPrefixTokens, output.layout);
-  const plan = planFor(image, scale, { base: tile, tile });
   const shapeOf = (each: ModelOutputs[number]) => shapeOfOutput(each, tile, numPrefixTokens, patchSize);
   const shapes: Geometry['shapes'] = [shapeOf(output), ...others.map(shapeOf)];
-  const { rows = 0, columns = 0 } = plan.scales[plan.outputIndex] ?? {};
-  const grid = { height: rows * shapes[0].grid.height, width: columns * shapes[0].grid.width };
-  const scaleChannels = shapes.reduce((sum, each) => sum + each.channels, 0);
-  const total = scaleChannels * plan.scales.length;
-  const dims =
-    outputShape === 'bnc' ? [numPrefixTokens + grid.height * grid.width, total] : [total, grid.height, grid.width];
-  const tiles = plan.scales.reduce((sum, each) => sum + each.rows * each.columns, 0);
+  const sequence = isSequence(cutting);
+  const plan = planCutting(image, cutting, tile, shapes);
+  const pool = { ...plannedPool(scale), numPrefixTokens, outputShape, ...(sequence && { sequence }) };
+  const grids = mergedGrids(plan, shapes[0].grid);
+  const grid = sequence ? shapes[0].grid : (grids[plan.outputIndex] as NativeSize);
+  const ofScale = shapes.reduce((sum, each) => sum + each.channels, 0);
+  const tiles = tilesOf(plan);
+  const dims = sequence
+    ? featureDims(pool, tiles, grid, ofScale)
+    : featureDims(pool, 1, grid, ofScale * plan.scales.length).slice(1);
+  const resultBytes = (dtype === 'float16' ? 2 : 4) * product(dims);
+  const tileFeatures = outputs.reduce((sum, each) => sum + product(each.dims), 0);
   return {
     plan,
+    crops: cutting.preset === undefined && cutting.fit === 'crop',
     shapes,
-    numPrefixTokens,
-    outputShape,
+    pool,
+    numPrefixTokens: outputShape === 'bnc' && !scale.dropPrefixTokens ? numPrefixTokens : 0,
     grid,
-    channels: plan.scales.map((_, index) => [index * scaleChannels, (index + 1) * scaleChannels]),
+    grids,
+    channels: plan.scales.map((_, index) => (sequence ? [0, ofScale] : [index * ofScale, (index + 1) * ofScale])),
     dims,
     tiles,
-    featureBytes:
-      4 * tiles * outputs.reduce((sum, each) => sum + product(each.dims), 0) +
-      (dtype === 'float16' ? 2 : 4) * product(dims),
+    resultBytes,
+    featureBytes: 4 * tiles * tileFeatures + resultBytes + bytesVia(plan.via),
   };
+}
+
+function bytesVia(via: NativeScale | undefined): number {
+  return via ? 4 * IMAGE_CHANNELS * via.height * via.width : 0;
 }
 
 /** The largest rectangle of the tile's aspect ratio, in the middle of the image. */
@@ -88,7 +123,10 @@ export function centredCrop(image: NativeSize, tile: NativeSize): NativeCrop {
 
 /** Whether what the scales are made from has at least twice the height and width of each of them. */
 export function isTwiceAsLarge({ plan }: Geometry, { height, width }: NativeSize): boolean {
-  return plan.scales.every((scale) => height >= 2 * scale.height && width >= 2 * scale.width);
+  return (plan.via ? [plan.via] : plan.scales).every((scale) => {
+    const resized = scale.content ?? scale;
+    return height >= 2 * resized.height && width >= 2 * resized.width;
+  });
 }
 
 function product(dims: readonly number[]): number {

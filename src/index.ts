@@ -1,5 +1,7 @@
 // Everything that the package offers.
 
+export type { Concession } from './cost/budget.js';
+export type { Estimate, EstimatedScale } from './cost/estimate.js';
 export { defaultModel } from './default-model.js';
 export { type ErrorCode, ManyscaleError } from './errors.js';
 export { Extractor, type ExtractorPlan } from './extractor.js';
@@ -10,8 +12,10 @@ export type { ExtractorInfo, OutputInfo, ValueInfo } from './info.js';
 export type { ExtractResult } from './many.js';
 export { type ModelFunction, multiscaleForward } from './multiscale.js';
 export type {
+  Budget,
   ChannelOrder,
   Device,
+  EstimateOptions,
   ExtractManyOptions,
   ExtractOptions,
   ExtractorOptions,

@@ -8,6 +8,7 @@ import {
   checkExtractOptions,
   checkOutputNames,
   checkPreprocess,
+  type Fit,
   IMAGE_CHANNELS,
   integer,
   type Preprocess,
@@ -22,7 +23,7 @@ export interface CarriedOptions {
   numPrefixTokens?: number;
   /** Names of outputs, at least one. */
   outputs?: string[];
-  fit?: 'stretch' | 'crop';
+  fit?: Fit;
   preprocess: Preprocess;
 }
 

@@ -5,10 +5,10 @@ import type { NativeSize, NativeValueInfo } from './native/addon.js';
 import { DEFAULTS, IMAGE_CHANNELS, type Preprocess } from './options.js';
 
 /**
- * Where a fact about a model comes from: the caller's options, the model's metadata or shapes, the configuration files beside it, or
- * a default.
+ * Where a fact about a model comes from: the caller's options, the model's metadata or shapes, the configuration files beside it, the
+ * preset, or a default.
  */
-export type Source = 'option' | 'metadata' | 'model' | 'configuration' | 'default';
+export type Source = 'option' | 'metadata' | 'model' | 'configuration' | 'preset' | 'default';
 
 /** What holds, and who says so. */
 export interface Sourced<T> {

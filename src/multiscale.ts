@@ -12,7 +12,7 @@ import {
   type Layout,
   type MultiscaleOptions,
 } from './options.js';
-import { plannedPool, planFor } from './plan.js';
+import { planFor, plannedPool } from './plan.js';
 import { FEATURE_DIMS, poolFeatures, refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
 import { floatImage, hasOneTileShape, RESIZE_ONLY } from './split.js';
 import { checkFloatTensor, isUnstable, Tensor, type TensorLike } from './tensor.js';

@@ -96,10 +96,7 @@ export interface SplitOptions extends Preprocess {
 
 /** What pool() takes beside the plan; each overrides what the plan carries. */
 export interface PoolOptions
-  extends Pick<
-    ScaleOptions,
-    'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'
-  > {
+  extends Pick<ScaleOptions, 'numPrefixTokens' | 'outputShape' | 'resizeOutputToIndex' | 'dropPrefixTokens' | 'blend'> {
   /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
   patchSize?: number;
 }
@@ -116,6 +113,20 @@ export interface MultiscaleOptions extends ScaleOptions {
 export interface ExtractOptions extends ScaleOptions {
   fit?: Fit;
   signal?: AbortSignal;
+}
+
+/** Limits on what one image may cost. */
+export interface Budget {
+  /** From the call of extract() with its pixels to its features, with nothing else in flight. */
+  milliseconds?: number;
+  /** Memory with the model's, as Estimate.bytes.total counts it. */
+  bytes?: number;
+  multiplyAdds?: number;
+}
+
+/** What estimate() takes: what extract() would, and a budget. */
+export interface EstimateOptions extends ExtractOptions {
+  budget?: Budget;
 }
 
 /** What extractMany() takes; the same for every image. */
@@ -250,7 +261,12 @@ export const DEFAULTS = {
   maxPixels: 2 ** 27,
 } as const;
 
-type AnyOptions = ExtractorOptions & ExtractManyOptions & MultiscaleOptions & SplitOptions & PoolOptions;
+type AnyOptions = ExtractorOptions &
+  ExtractManyOptions &
+  EstimateOptions &
+  MultiscaleOptions &
+  SplitOptions &
+  PoolOptions;
 
 const NAMES: ReadonlySet<string> = new Set(
   Object.keys({
@@ -274,6 +290,7 @@ const NAMES: ReadonlySet<string> = new Set(
     signal: 0,
     fit: 0,
     ordered: 0,
+    budget: 0,
     output: 0,
     tileSize: 0,
     preset: 0,
@@ -491,23 +508,19 @@ export function fillPreprocess(
 
 export interface CheckedExtractOptions {
   scale: CheckedScaleOptions;
-  fit?: 'stretch' | 'crop';
+  fit?: Fit;
   signal?: AbortSignal;
 }
 
-/** Options that are in the interface but come later are refused, never silently ignored. */
-function laterWork(expected: string, what: string, received: unknown): ManyscaleError {
-  return invalid(expected, what, received, 'the rest is not available in this version of manyscale');
+/** Whether shrinking reads all pixels and not only those nearest to where a new one lies. */
+export function readsAllPixels(resize: ResizeMode): boolean {
+  return resize !== 'torch-bicubic' && resize !== 'torch-bilinear';
 }
 
 export function checkExtractOptions(value: unknown): CheckedExtractOptions {
   const options = checkOptions(value as ExtractOptions | undefined, 'the options of extract');
   const checked: CheckedExtractOptions = { scale: checkScaleOptions(options) };
-  if (options.fit !== undefined) {
-    const fit = oneOf(options.fit, FITS, 'fit');
-    if (fit === 'keep') throw laterWork("'stretch' or 'crop'", 'fit', fit);
-    checked.fit = fit;
-  }
+  if (options.fit !== undefined) checked.fit = oneOf(options.fit, FITS, 'fit');
   checkSignal(options.signal);
   if (options.signal) checked.signal = options.signal;
   return checked;
@@ -519,9 +532,34 @@ export function checkExtractManyOptions(value: unknown): CheckedExtractOptions &
   return { ...checkExtractOptions(options), ordered: flag(options.ordered, DEFAULTS.ordered, 'ordered') };
 }
 
+const LIMITS: ReadonlySet<string> = new Set(
+  Object.keys({ milliseconds: 0, bytes: 0, multiplyAdds: 0 } satisfies Record<keyof Budget, 0>),
+);
+
+/** The options of estimate: those of extract, and limits, none of them where no budget is given. */
+export function checkEstimateOptions(value: unknown): CheckedExtractOptions & { budget?: Budget } {
+  const options = checkOptions(value as EstimateOptions | undefined, 'the options of estimate');
+  const { budget } = options;
+  if (budget === undefined) return checkExtractOptions(options);
+  if (typeof budget !== 'object' || budget === null || Array.isArray(budget))
+    throw invalid('an object', 'budget', budget, 'for example { milliseconds: 200 }');
+  const checked = Object.entries(budget).flatMap(([name, limit]) => {
+    if (!LIMITS.has(name)) throw invalid(`${[...LIMITS].join(', ')}`, 'a limit of the budget', name);
+    if (limit === undefined) return [];
+    const number = finite(limit, `budget.${name}`);
+    if (number <= 0) throw invalid('a number above 0', `budget.${name}`, limit);
+    return [[name, number]];
+  });
+  return { ...checkExtractOptions(options), budget: Object.fromEntries(checked) };
+}
+
 export interface CheckedExtractorOptions {
   scale: CheckedScaleOptions;
-  fit?: 'stretch' | 'crop';
+  /** The caller named scales or sizes: they are no default. */
+  namesScales: boolean;
+  fit?: Fit;
+  preset?: Preset;
+  maxTiles?: number;
   /** At least one. */
   output?: string[];
   tileSize?: NativeSize;
@@ -548,13 +586,6 @@ export interface CheckedExtractorOptions {
   signal?: AbortSignal;
 }
 
-function refuseLaterWork(options: ExtractorOptions): void {
-  if (options.preset !== undefined) oneOf(options.preset, PRESETS, 'preset');
-  for (const name of ['preset', 'maxTiles', 'overlap'] as const) {
-    if (options[name] !== undefined) throw laterWork('undefined', name, options[name]);
-  }
-}
-
 /** Names of outputs that are to be joined. */
 export function checkOutputNames(value: unknown, what: string): string[] {
   if (!Array.isArray(value) || value.length === 0)
@@ -566,10 +597,12 @@ export function checkOutputNames(value: unknown, what: string): string[] {
 
 export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const options = checkOptions(value as ExtractorOptions | undefined, 'the options of Extractor.load');
-  refuseLaterWork(options);
+  const namesScales = options.scales !== undefined || options.imageSizes !== undefined;
+  const preset = options.preset === undefined ? undefined : oneOf(options.preset, PRESETS, 'preset');
+  // A preset has scales of its own.
   const { scale, fit, signal } = checkExtractOptions({
     ...options,
-    ...(options.scales === undefined && options.imageSizes === undefined && { scales: DEFAULTS.scales }),
+    ...(!namesScales && preset === undefined && { scales: DEFAULTS.scales }),
   });
   const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
   if (device === 'cuda' || device === 'tensorrt') {
@@ -581,7 +614,10 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
   const patchSize = checkPatchSize(options.patchSize);
   return {
     scale,
+    namesScales,
     ...(fit !== undefined && { fit }),
+    ...(preset !== undefined && { preset }),
+    ...(options.maxTiles !== undefined && { maxTiles: integer(options.maxTiles, 1, 'maxTiles') }),
     ...(options.output !== undefined && {
       output: checkOutputNames(typeof options.output === 'string' ? [options.output] : options.output, 'output'),
     }),

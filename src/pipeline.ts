@@ -4,32 +4,41 @@ import { availableParallelism } from 'node:os';
 import { abortable } from './abort.js';
 import { Admission } from './admission.js';
 import { copyBytes } from './copy.js';
+import type { WeightlessModel } from './cost/products.js';
+import type { Cutting } from './cutting.js';
 import { type Decoding, decodeImage, planDecoding } from './decode.js';
 import { type EncodedImage, openImage, ownSource } from './encoded.js';
 import { ManyscaleError } from './errors.js';
 import { Features } from './features.js';
-import { centredCrop, type Geometry, geometryFor, isTwiceAsLarge, type ModelFacts } from './geometry.js';
+import { centredCrop, Geometries, type Geometry, isTwiceAsLarge, type ModelFacts } from './geometry.js';
 import { type ImageSource, recogniseImage } from './image.js';
 import { ImageRun } from './image-run.js';
-import type { NativeBatching, NativeImage, NativePreprocess, NativeSession } from './native/addon.js';
-import { discardPixels, returnFreeMemory, shrinkSession, startExtract } from './native/calls.js';
-import type { CheckedExtractorOptions } from './options.js';
+import type {
+  NativeBatching,
+  NativeImage,
+  NativeModelConfiguration,
+  NativePlan,
+  NativePreprocess,
+  NativeSession,
+} from './native/addon.js';
+import { discardPixels, returnFreeMemory, shrinkSession, startExtract, startSplit } from './native/calls.js';
+import { type CheckedExtractorOptions, IMAGE_CHANNELS } from './options.js';
 import { decodingPlaces, Slots } from './slots.js';
+import { imageVia, planVia, RESIZE_ONLY, requestVia } from './split.js';
 import { Recorder } from './stats.js';
 import { Tensor } from './tensor.js';
 
 export interface LoadedModel {
   session: NativeSession;
-  options: CheckedExtractorOptions & { fit: Job['fit'] };
+  options: CheckedExtractorOptions;
+  /** What load() was told. */
+  cutting: Cutting;
   facts: ModelFacts;
   preprocess: NativePreprocess;
   batching: NativeBatching;
-}
-
-/** What is wanted of an image. */
-export interface Job {
-  geometry: Geometry;
-  fit: 'stretch' | 'crop';
+  configuration: NativeModelConfiguration;
+  /** Of a model that was given as bytes, where it could be read. */
+  weightless: WeightlessModel | undefined;
 }
 
 type Run = ImageRun<Features>;
@@ -46,6 +55,7 @@ const LEAST_AT_ONCE = 8;
 
 export class Pipeline {
   readonly recorder = new Recorder();
+  readonly geometries: Geometries;
   readonly #loaded: LoadedModel;
   /** Under way. */
   readonly #runs = new Set<Run>();
@@ -58,22 +68,24 @@ export class Pipeline {
 
   constructor(loaded: LoadedModel) {
     this.#loaded = loaded;
-    const images = Math.max(LEAST_AT_ONCE, this.imagesAtOnce(geometryFor(loaded.facts, loaded.options.scale)));
+    this.geometries = new Geometries(loaded.facts);
+    const images = Math.max(LEAST_AT_ONCE, this.imagesAtOnce(loaded.cutting));
     this.#admission = new Admission(loaded.session, images);
   }
 
   /** Enough for two full batches per worker while as many images as can be are decoded: the model never waits for images. */
-  imagesAtOnce({ tiles }: Geometry): number {
+  imagesAtOnce(cutting: Cutting): number {
     const { workers, size } = this.#loaded.batching;
+    const { tiles } = this.geometries.of(cutting);
     return availableParallelism() + Math.ceil((2 * workers * size) / tiles) + 1;
   }
 
   /** Begins now, on this stack: what the caller may change afterwards has been copied when this returns. Never throws. */
-  start(image: unknown, job: Job): Run {
+  start(image: unknown, cutting: Cutting): Run {
     const { recorder } = this;
     recorder.started();
     const run: Run = new ImageRun(
-      (self) => this.#work(self, image, job),
+      (self) => this.#work(self, image, cutting),
       () => recorder.admitted(),
     );
     this.#runs.add(run);
@@ -97,16 +109,17 @@ export class Pipeline {
     for (const run of this.#runs) run.cancel(reason);
   }
 
-  async #work(run: Run, image: unknown, job: Job): Promise<Features> {
+  async #work(run: Run, image: unknown, cutting: Cutting): Promise<Features> {
     const started = performance.now();
     const source = recogniseImage(image);
     return source.kind === 'pixels'
-      ? this.#workOnPixels(run, source.image, job, started)
-      : this.#workOnEncoded(run, source, job, started);
+      ? this.#workOnPixels(run, source.image, cutting, started)
+      : this.#workOnEncoded(run, source, cutting, started);
   }
 
-  async #workOnPixels(run: Run, given: NativeImage, job: Job, started: number): Promise<Features> {
-    const bytes = given.data.byteLength + job.geometry.featureBytes;
+  async #workOnPixels(run: Run, given: NativeImage, cutting: Cutting, started: number): Promise<Features> {
+    const geometry = this.geometries.of(cutting, given);
+    const bytes = given.data.byteLength + geometry.featureBytes;
     const ticket = this.#admission.tryReserve(bytes);
     let image = given;
     if (ticket) run.admit(ticket);
@@ -116,13 +129,13 @@ export class Pipeline {
       run.admit(await this.#admission.reserve(bytes, run.signal));
     }
     const wait = ticket ? 0 : performance.now() - started;
-    return this.#extract(run, image, job, { started, wait, decode: 0 });
+    return this.#extract(run, image, geometry, { started, wait, decode: 0 });
   }
 
   async #workOnEncoded(
     run: Run,
     source: Exclude<ImageSource, { kind: 'pixels' }>,
-    job: Job,
+    cutting: Cutting,
     started: number,
   ): Promise<Features> {
     const { signal } = run;
@@ -139,9 +152,10 @@ export class Pipeline {
     };
     const open = async () => {
       const image = await timed(openImage(own, this.#loaded.options));
-      const decoding = this.#planDecoding(image, job);
-      await this.#admit(run, decoding.peak + job.geometry.featureBytes, image.what);
-      return { image, decoding };
+      const geometry = this.geometries.of(cutting, image);
+      const decoding = this.#planDecoding(image, geometry);
+      await this.#admit(run, decoding.peak + geometry.featureBytes, image.what);
+      return { image, decoding, geometry };
     };
     const opened = await abortable(this.#openings.run(open, signal), signal);
     const decodeNow = async () => {
@@ -153,14 +167,14 @@ export class Pipeline {
       decodingPlaces.run(() => run.use(decodeNow()), signal),
       signal,
     );
-    return this.#extract(run, pixels, job, { started, wait: performance.now() - asked - decode, decode });
+    return this.#extract(run, pixels, opened.geometry, { started, wait: performance.now() - asked - decode, decode });
   }
 
-  #planDecoding(image: EncodedImage, { geometry, fit }: Job): Decoding {
+  #planDecoding(image: EncodedImage, geometry: Geometry): Decoding {
     const { options, facts } = this.#loaded;
     if (!options.fastDecode) return planDecoding(image);
     return planDecoding(image, (smaller) =>
-      isTwiceAsLarge(geometry, fit === 'crop' ? centredCrop(smaller, facts.input.tile) : smaller),
+      isTwiceAsLarge(geometry, geometry.crops ? centredCrop(smaller, facts.input.tile) : smaller),
     );
   }
 
@@ -180,25 +194,28 @@ export class Pipeline {
   /** From pixels to features. The run has its ticket. */
   async #extract(
     run: Run,
-    image: NativeImage,
-    { geometry, fit }: Job,
+    given: NativeImage,
+    geometry: Geometry,
     { started, wait, decode }: { started: number; wait: number; decode: number },
   ): Promise<Features> {
-    const { session, facts, preprocess } = this.#loaded;
-    const { plan, shapes, numPrefixTokens, outputShape, grid, channels, dims } = geometry;
+    const { session, facts } = this.#loaded;
+    const { shapes, pool, channels, grid, dims } = geometry;
     const { input, outputs, dtype } = facts;
     run.signal.throwIfAborted();
-    const crop = fit === 'crop' ? centredCrop(image, input.tile) : undefined;
+    const { image, plan, preprocess, took } = await this.#prepare(run, given, geometry.plan);
+    const crop = geometry.crops ? centredCrop(image, input.tile) : undefined;
+    const { sequence = false, outputShape: outputLayout, ...how } = pool;
     const { result, ended } = startExtract(
       session,
       {
         image,
-        plan: { ...plan, image: { height: image.height, width: image.width } },
+        plan,
         ...(crop && { crop }),
         preprocess,
         layout: outputs[0].layout,
-        outputLayout: outputShape,
-        numPrefixTokens,
+        outputLayout,
+        sequence,
+        ...how,
         grids: shapes.map((shape) => shape.grid),
         channels: shapes.map((shape) => shape.channels),
         dtype,
@@ -207,14 +224,15 @@ export class Pipeline {
     );
     run.useNative(ended.then(() => discardPixels(image)));
     const { data, timings } = await result;
-    const { queue, split, model, pool } = timings;
+    const { queue, split, model, pool: pooling } = timings;
     const features = new Features({
       tensor:
         dtype === 'float16'
           ? new Tensor(dtype, data as Uint16Array, dims)
           : new Tensor(dtype, data as Float32Array, dims),
       grid,
-      numPrefixTokens: outputShape === 'bnc' ? numPrefixTokens : 0,
+      numPrefixTokens: geometry.numPrefixTokens,
+      isSequence: sequence,
       scales: plan.scales.map(({ height, width, rows, columns }, index) => ({
         height,
         width,
@@ -222,10 +240,30 @@ export class Pipeline {
         columns,
         channels: channels[index] ?? [0, 0],
       })),
-      timings: { wait, decode, queue, split, model, pool, total: performance.now() - started },
+      timings: { wait, decode, queue, split: split + took, model, pool: pooling, total: performance.now() - started },
     });
     this.recorder.timed(features.timings, decode > 0);
     return features;
+  }
+
+  /** What the plan's scales are made of: the image itself or, where the plan says so, what it is made into first. */
+  async #prepare(
+    run: Run,
+    given: NativeImage,
+    planned: NativePlan,
+  ): Promise<{ image: NativeImage; plan: NativePlan; preprocess: NativePreprocess; took: number }> {
+    const { preprocess } = this.#loaded;
+    // The image may have been decoded at a smaller size than it was planned for.
+    const plan = { ...planned, image: { height: given.height, width: given.width } };
+    const { via } = plan;
+    if (!via) return { image: given, plan, preprocess, took: 0 };
+    const begin = performance.now();
+    const { result, ended } = startSplit(requestVia({ image: given, plan, preprocess, joined: true }, via), run.signal);
+    run.useNative(ended.then(() => discardPixels(given)));
+    const [data] = await result;
+    if (!data) throw new RangeError('a split without a tile');
+    const image = imageVia(data, 1, IMAGE_CHANNELS, via);
+    return { image, plan: planVia(plan, via), preprocess: RESIZE_ONLY, took: performance.now() - begin };
   }
 
   /** Never keeps the process alive. */

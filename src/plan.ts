@@ -153,7 +153,8 @@ function checkForeignPlan(value: unknown): Plan {
   if (typeof value !== 'object' || value === null) throw invalid('a plan made by plan()', 'plan', value);
   const { image, scales, outputIndex, crop, via, sequence, ...rest } = value as Partial<Plan>;
   if (!Array.isArray(scales)) throw invalid('an array', 'plan.scales', scales, 'make the plan with plan()');
-  if (sequence !== undefined && typeof sequence !== 'boolean') throw invalid('true or false', 'plan.sequence', sequence);
+  if (sequence !== undefined && typeof sequence !== 'boolean')
+    throw invalid('true or false', 'plan.sequence', sequence);
   const plan: Plan = {
     image: size(image, 'plan.image'),
     scales: scales.map((scale: unknown, index) => checkPlanScale(scale, `plan.scales[${index}]`)),

@@ -6,7 +6,7 @@ import { ManyscaleError } from './errors.js';
 import { type CarriedOptions, fromMetadata } from './metadata.js';
 import { choosePreprocess, type ModelInput, type PreprocessSources, type Source, type Sourced } from './model.js';
 import type { NativeSize } from './native/addon.js';
-import { type CheckedExtractorOptions, DEFAULTS, type Preprocess } from './options.js';
+import { type CheckedExtractorOptions, DEFAULTS, type Fit, type Preprocess } from './options.js';
 import { MOST_PREFIX_TOKENS, type ModelOutputs } from './outputs.js';
 import { showSides } from './sides.js';
 
@@ -16,10 +16,13 @@ export interface Reading {
   numPrefixTokens?: Sourced<number>;
   /** Names; at least one. */
   outputs?: Sourced<string[]>;
-  fit: Sourced<'stretch' | 'crop'>;
+  fit: Sourced<Fit>;
   preprocess: Required<Preprocess>;
   preprocessSources: PreprocessSources;
 }
+
+/** All presets' systems resize with Pillow, whatever the model's own processor would do. */
+const PRESET_RESIZE = 'pillow-bicubic';
 
 /** `inputType`: of what the model takes. */
 export function chooseReading(
@@ -38,6 +41,10 @@ export function chooseReading(
     configuration.preprocess,
     inputType,
   );
+  if (options.preset !== undefined && options.preprocess.resize === undefined) {
+    preprocess.resize = PRESET_RESIZE;
+    sources.resize = 'preset';
+  }
   return {
     ...(tileSize && { tileSize }),
     ...(patchSize && { patchSize }),
@@ -131,5 +138,6 @@ export const FROM: Readonly<Record<Source, string>> = {
   metadata: "from the model's metadata",
   model: 'found from the model',
   configuration: 'from the configuration files',
+  preset: 'from the preset',
   default: 'by default',
 };

@@ -34,7 +34,7 @@ Plan to_plan(const Napi::Object& object);  // recomputed and checked
 PlanOptions to_plan_options(const Napi::Object& object);
 PresetOptions to_preset_options(const Napi::Object& object);
 pool::Layout to_layout(const std::string& name);
-pool::Options to_pool_options(const Napi::Object& object);  // without the type of the output
+pool::Options to_pool_options(const Napi::Object& object);                      // without the type of the output
 std::vector<pool::ScaleFeatures> to_tile_features(const Napi::Object& object);  // { grids, channels }
 
 Napi::Object from_size(Napi::Env env, const Size& size);

@@ -46,8 +46,9 @@ AxisCut cut_into_equal(int64_t side, const AxisRule& rule) {
 int64_t fill(int64_t side, int64_t tile, int64_t step, const AxisRule& rule) {
   const int64_t filled = std::max(tile, ceil_div(side, step) * step);
   if (filled == side || rule.uneven != Uneven::kRefuse) return filled;
-  const std::string steps = step == tile ? "a multiple of the tile's " + std::string(rule.what) + " (" + std::to_string(tile) + ")"
-                                         : "a multiple of " + std::to_string(step) + " (a whole number of cells) that holds a tile (" + std::to_string(tile) + ")";
+  const std::string steps = step == tile
+                                ? "a multiple of the tile's " + std::string(rule.what) + " (" + std::to_string(tile) + ")"
+                                : "a multiple of " + std::to_string(step) + " (a whole number of cells) that holds a tile (" + std::to_string(tile) + ")";
   const int64_t below = side / step * step;
   refuse("Expected " + steps + " for the " + rule.what + " of every scale but received " + std::to_string(side) + "; the nearest that work are " +
          either(below >= tile ? below : 0, filled));

@@ -15,10 +15,10 @@ enum class Uneven {
 
 // What holds for an axis of every scale.
 struct AxisRule {
-  int64_t max_split = 1;      // largest tile; of no interest with `tile`
-  int64_t tile = 0;           // 0: as few tiles as max_split allows, all of one size
-  double overlap = 0;         // of neighbouring tiles, at least: pixels or, below 1, a part of the tile
-  int64_t unit = 0;           // overlapping tiles begin at multiples of it; 0: any that tile, overlap and side share
+  int64_t max_split = 1;  // largest tile; of no interest with `tile`
+  int64_t tile = 0;       // 0: as few tiles as max_split allows, all of one size
+  double overlap = 0;     // of neighbouring tiles, at least: pixels or, below 1, a part of the tile
+  int64_t unit = 0;       // overlapping tiles begin at multiples of it; 0: any that tile, overlap and side share
   Uneven uneven = Uneven::kRefuse;
   const char* what = "side";  // for messages: 'height' or 'width'
 };

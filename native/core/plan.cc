@@ -15,8 +15,7 @@ namespace {
 // A side that was computed, refused before the conversion could overflow. `of`: for messages, "scale 2 of 224".
 int64_t whole_side(double side, const char* what, const std::string& of) {
   if (!(side <= static_cast<double>(kMaxSide))) {
-    throw Error(ErrorCode::kPlanTooLarge,
-                "Expected at most " + std::to_string(kMaxSide) + " pixels for " + what + " of every scale but received " + of);
+    throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxSide) + " pixels for " + what + " of every scale but received " + of);
   }
   if (side < 1) {
     refuse(std::string("Expected at least 1 pixel for ") + what + " of every scale but received " + of + " pixels; take a larger scale");

@@ -6,6 +6,7 @@ import { version } from '../version.js';
 import { addDoctor } from './commands/doctor.js';
 import { addExtract } from './commands/extract.js';
 import { addInspect } from './commands/inspect.js';
+import { addPlan } from './commands/plan.js';
 import { addQuantize } from './commands/quantize.js';
 import { addView } from './commands/view.js';
 import { CommandError, exitCodeOf, Interrupted, report } from './errors.js';
@@ -46,6 +47,7 @@ Examples:
   addExtract(program, signal);
   addView(program, signal);
   addInspect(program, signal);
+  addPlan(program, signal);
   addQuantize(program, signal);
   addDoctor(program, signal);
   return program;

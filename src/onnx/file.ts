@@ -25,6 +25,15 @@ export interface ModelFile {
  * @throws {ManyscaleError} ERR_MODEL_LOAD
  */
 export async function readModel(path: string): Promise<ModelFile> {
+  const { model, bytes } = await readModelAlone(path);
+  return { model, bytes: bytes + (await readExternal(allTensors(model.graph), dirname(path))) };
+}
+
+/**
+ * Reads a model as its file has it; values that lie in other files stay there.
+ * @throws {ManyscaleError} ERR_MODEL_LOAD
+ */
+export async function readModelAlone(path: string): Promise<ModelFile> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
@@ -37,12 +46,14 @@ export async function readModel(path: string): Promise<ModelFile> {
       cause,
     );
   }
-  const model = decode(bytes, path);
-  const external = await readExternal(allTensors(model.graph), dirname(path));
-  return { model, bytes: bytes.length + external };
+  return { model: decodeGraph(bytes, `'${path}'`), bytes: bytes.length };
 }
 
-function decode(bytes: Uint8Array, path: string): GraphModel {
+/**
+ * A model of the bytes of its file. `what`: the file, for messages.
+ * @throws {ManyscaleError} ERR_MODEL_LOAD
+ */
+export function decodeGraph(bytes: Uint8Array, what: string): GraphModel {
   let cause: unknown;
   try {
     const model = decodeModel(bytes);
@@ -51,7 +62,7 @@ function decode(bytes: Uint8Array, path: string): GraphModel {
   } catch (error) {
     cause = error;
   }
-  throw loadError('an ONNX model for model', `'${path}', which is none`, 'export the model as .onnx', cause);
+  throw loadError('an ONNX model for model', `${what}, which is none`, 'export the model as .onnx', cause);
 }
 
 /** Replaces references to other files by the values; returns how many bytes they are. */

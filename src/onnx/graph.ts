@@ -9,7 +9,7 @@ export function opsetOf({ opsetImport }: ModelProto): number {
 }
 
 /** The graphs inside a node: bodies of loops and branches, which see the names of the graph around them. */
-function innerGraphs(node: NodeProto): GraphProto[] {
+export function innerGraphs(node: NodeProto): GraphProto[] {
   return node.attribute.flatMap(({ g, graphs }) => (g ? [g, ...graphs] : graphs));
 }
 

@@ -2,7 +2,9 @@
 
 import type { Extractor } from '../extractor.js';
 import type { Features } from '../features.js';
-import type { ImageInput, RawImage } from '../image.js';
+import type { ImageInput } from '../image.js';
+import { median } from '../median.js';
+import { noiseImage } from '../noise.js';
 import type { ScaleOptions } from '../options.js';
 import type { Size } from '../plan.js';
 
@@ -71,20 +73,6 @@ export async function compareFeatures(
   return result;
 }
 
-/** Noise of uniform distribution: what stands in where there are no images. */
-export function noiseImage({ height, width }: Size): RawImage {
-  const data = new Uint8Array(height * width * 3);
-  // Xorshift (Marsaglia 2003); always the same.
-  let state = 0x9e3779b9;
-  for (let i = 0; i < data.length; i++) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    data[i] = state >>> 24;
-  }
-  return { data, height, width, channels: 3 };
-}
-
 /** Tiles per second. */
 export interface Speeds {
   float32: number;
@@ -124,11 +112,4 @@ export async function measureSpeed(
   }
   const speed = (milliseconds: number[]) => (TILES_PER_IMAGE * IMAGES_IN_FLIGHT * 1000) / median(milliseconds);
   return { float32: speed(times.float32), int8: speed(times.int8) };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] as number;
-  return sorted.length % 2 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }

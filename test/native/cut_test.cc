@@ -48,8 +48,8 @@ PlanOptions overlapping(std::vector<Size> sizes, Size tile, double overlap, Size
 TEST_CASE("cut: keeping the aspect ratio by area, made as large as tiles fill") {
   // 1000 x 2250: sides of scale 1 are 224 / 1500 times the image's.
   const Plan plan = make_plan({1000, 2250}, keeping({1, 2, 3}, {224, 224}, Uneven::kResize));
-  CHECK(plan.scales[0] == Scale{224, 448, 1, 2, 224, 224});  // 149 x 336
-  CHECK(plan.scales[1] == Scale{448, 672, 2, 3, 224, 224});  // 299 x 672
+  CHECK(plan.scales[0] == Scale{224, 448, 1, 2, 224, 224});   // 149 x 336
+  CHECK(plan.scales[1] == Scale{448, 672, 2, 3, 224, 224});   // 299 x 672
   CHECK(plan.scales[2] == Scale{448, 1120, 2, 5, 224, 224});  // 448 x 1008
 }
 
@@ -134,7 +134,8 @@ TEST_CASE("cut: plans from outside with positions or content that cannot be are 
     return scale;
   };
   CHECK(code(with_content({-100, 50, 150, 1000})) == "none");
-  for (const Rectangle& outside : {Rectangle{224, 0, 5, 5}, Rectangle{0, -5, 5, 5}, Rectangle{0, 0, 0, 5}, Rectangle{INT64_MIN, 0, 5, 5}, Rectangle{INT64_MAX, 0, 5, 5}}) {
+  for (const Rectangle& outside :
+       {Rectangle{224, 0, 5, 5}, Rectangle{0, -5, 5, 5}, Rectangle{0, 0, 0, 5}, Rectangle{INT64_MIN, 0, 5, 5}, Rectangle{INT64_MAX, 0, 5, 5}}) {
     CHECK(code(with_content(outside)) == "ERR_INVALID_ARGUMENT");
   }
   CHECK(code(with_content({0, 0, kMaxSide, kMaxSide})) == "ERR_PLAN_TOO_LARGE");

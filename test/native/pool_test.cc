@@ -377,7 +377,8 @@ TEST_CASE("pool: prefix tokens are left out of feature maps, and the rest is wha
     }
   }
   const auto pooled = [&](const std::vector<float>& source, int64_t prefix) {
-    const Params params = make_params(plan, 1, {{{2, 3}, kChannels}}, false, {Layout::kTokens, Layout::kFeatureMap, OutputType::kFloat32, Blend::kLinear, prefix, false});
+    const Params params =
+        make_params(plan, 1, {{{2, 3}, kChannels}}, false, {Layout::kTokens, Layout::kFeatureMap, OutputType::kFloat32, Blend::kLinear, prefix, false});
     CHECK(params.prefix == 0);
     CHECK(params.tile_elements(0) * kTiles == static_cast<int64_t>(source.size()));
     std::vector<float> out(static_cast<size_t>(params.output_elements()));
@@ -424,11 +425,11 @@ double blended(const Params& params, const std::vector<Floats>& sources, size_t 
       const int64_t cell_y = row - s.tops[y], cell_x = column - s.lefts[x];
       if (cell_y < 0 || cell_y >= s.grid.height || cell_x < 0 || cell_x >= s.grid.width) continue;
       const double weight = params.blend == Blend::kAverage ? 1 : window(s.tops, s.grid.height, y, cell_y) * window(s.lefts, s.grid.width, x, cell_x);
-      const size_t tile = static_cast<size_t>(s.first_tile) + (y * static_cast<size_t>(s.columns) + x) * static_cast<size_t>(params.batch) + static_cast<size_t>(image);
+      const size_t tile =
+          static_cast<size_t>(s.first_tile) + (y * static_cast<size_t>(s.columns) + x) * static_cast<size_t>(params.batch) + static_cast<size_t>(image);
       const float* const features = sources[static_cast<size_t>(params.tiles[tile].buffer)].data.get() + params.tiles[tile].offset;
       const int64_t cell = cell_y * s.grid.width + cell_x;
-      const int64_t index =
-          params.input == Layout::kTokens ? (params.prefix + cell) * s.channels + channel : channel * s.grid.height * s.grid.width + cell;
+      const int64_t index = params.input == Layout::kTokens ? (params.prefix + cell) * s.channels + channel : channel * s.grid.height * s.grid.width + cell;
       sum += weight * static_cast<double>(features[index]);
       weights += weight;
     }
@@ -458,7 +459,8 @@ Scale overlapping_scale(Size tiles, Size grid, int64_t overlap, std::mt19937& ra
   scale.height = scale.tops.back() + scale.tile_height;
   scale.width = scale.lefts.back() + scale.tile_width;
   if (random() % 2) {
-    scale.content = Rectangle{0, 0, std::uniform_int_distribution<int64_t>(1, scale.height)(random), std::uniform_int_distribution<int64_t>(1, scale.width)(random)};
+    scale.content =
+        Rectangle{0, 0, std::uniform_int_distribution<int64_t>(1, scale.height)(random), std::uniform_int_distribution<int64_t>(1, scale.width)(random)};
   }
   return scale;
 }
@@ -490,7 +492,8 @@ TEST_CASE("pool: overlapping and padded tiles at random shapes, kernels and refe
     Floats received(params.output_elements());
     run(params, cpu::cpu_backend(), buffers(sources), host_buffer(received.data.get()));
     double kernels = 0, definition = 0;
-    for (int64_t k = 0; k < expected.size; k++) kernels = std::max(kernels, static_cast<double>(std::abs(expected.data[static_cast<size_t>(k)] - received.data[static_cast<size_t>(k)])));
+    for (int64_t k = 0; k < expected.size; k++)
+      kernels = std::max(kernels, static_cast<double>(std::abs(expected.data[static_cast<size_t>(k)] - received.data[static_cast<size_t>(k)])));
     const int64_t tokens = params.prefix + params.grid.height * params.grid.width;
     for (int64_t image = 0; image < params.batch; image++) {
       for (size_t s = 0; s < params.scales.size(); s++) {

@@ -60,7 +60,7 @@ export async function whole(signal: AbortSignal): Promise<void> {
   // @ts-expect-error a plan is frozen
   asPlan.image.height = 3;
   const { configuration, notes, sources: origins, fit } = extractor.info;
-  same<typeof origins.patchSize, 'option' | 'metadata' | 'model' | 'configuration' | 'default'>(true);
+  same<typeof origins.patchSize, 'option' | 'metadata' | 'model' | 'configuration' | 'preset' | 'default'>(true);
   const said: string = [...notes, ...configuration.files, configuration.processor ?? fit].join();
   // @ts-expect-error info is frozen
   extractor.info.device = 'cuda';

@@ -127,6 +127,7 @@ describe("the Extractor's options", () => {
   test('defaults', () => {
     expect(checkExtractorOptions(undefined)).toEqual({
       scale: { scales: [1, 2] },
+      namesScales: false,
       preprocess: {},
       device: 'auto',
       strict: false,

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { vitModel as randomVit, VIT_S16 } from '../../bench/models/vit.mjs';
 import { defaultModel } from '../../src/default-model.js';
 import { Extractor } from '../../src/index.js';
+import { noiseImage } from '../../src/noise.js';
 import { type Attributes, makeModel, makeNode, makeTensor, makeValue } from '../../src/onnx/build.js';
 import { decodeModel, encodeModel } from '../../src/onnx/codec.js';
 import { readModel, wholeModel } from '../../src/onnx/file.js';
@@ -15,7 +16,7 @@ import {
   chooseScheme,
   StatisticsCollector,
 } from '../../src/quantize/calibrate.js';
-import { compareFeatures, noiseImage } from '../../src/quantize/measure.js';
+import { compareFeatures } from '../../src/quantize/measure.js';
 import { METADATA_KEY, quantizableLayers, quantizeLayers, rowSchemes } from '../../src/quantize/quantize.js';
 import type { Scheme } from '../../src/quantize/rewrite.js';
 import { quantizeWeights } from '../../src/quantize/weights.js';

@@ -95,7 +95,8 @@ async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal)
   const { addMetadata } = await import('../../onnx/build.js');
   const { readModel, wholeModel } = await import('../../onnx/file.js');
   const { calibrate } = await import('../../quantize/calibrate.js');
-  const { compareFeatures, measureSpeed, noiseImage } = await import('../../quantize/measure.js');
+  const { noiseImage } = await import('../../noise.js');
+  const { compareFeatures, measureSpeed } = await import('../../quantize/measure.js');
   const { quantizableLayers, quantizeLayers, rowSchemes } = await import('../../quantize/quantize.js');
   const { out, images = [] } = flags;
   const load = loadOptions(flags);
