@@ -8,12 +8,12 @@ import type { WeightlessModel } from './cost/products.js';
 import { type Cutting, mergeCutting, refuseContradictions } from './cutting.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, Geometries, type Geometry, type ModelFacts } from './geometry.js';
+import { centredCrop, Geometries, type Geometry, type ModelFacts, tileElements } from './geometry.js';
 import type { ImageInput } from './image.js';
 import { describeModel, type ExtractorInfo } from './info.js';
 import { type ExtractResult, extractEach } from './many.js';
 import { fromMetadata, readMetadata } from './metadata.js';
-import { chooseInput } from './model.js';
+import { chooseInput, TILE_TYPE_BYTES } from './model.js';
 import { checkModelSource } from './model-source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
@@ -292,19 +292,15 @@ export class Extractor implements AsyncDisposable {
     const { countProductsOf } = await import('./cost/products.js');
     const products = await countProductsOf(info.model.path ?? weightless, info, configuration, signal);
     const { tile } = facts.input;
-    const tileElements = facts.outputs.reduce(
-      (sum, { dims: [, ...ofTile] }) => sum + ofTile.reduce((a, b) => a * b, 1),
-      0,
-    );
     const speed = await measureSpeed((image, { height, width }) => this.#extractOneScale(image, [height, width]), {
       tile,
       unit: batching.fixed ? batching.size : 1,
       workers: batching.workers,
-      tileBytes: 4 * tileElements,
+      tileBytes: 4 * tileElements(facts.outputs),
       readsAll: readsAllPixels(info.preprocess.resize),
       mostBytes: readStats(session).bytes.limit,
     });
-    const tileBytes = 4 * info.input.channels * tile.height * tile.width;
+    const tileBytes = TILE_TYPE_BYTES[info.input.type] * info.input.channels * tile.height * tile.width;
     return { products, speed, inWork: { tiles: batching.workers * batching.size, tileBytes } };
   }
 

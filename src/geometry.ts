@@ -92,7 +92,7 @@ function geometryFor({ input, outputs, patchSize, dtype }: ModelFacts, cutting: 
     ? featureDims(pool, tiles, grid, ofScale)
     : featureDims(pool, 1, grid, ofScale * plan.scales.length).slice(1);
   const resultBytes = (dtype === 'float16' ? 2 : 4) * product(dims);
-  const tileFeatures = outputs.reduce((sum, each) => sum + product(each.dims), 0);
+  const batch = Math.max(1, input.fixedBatch); // filled up with empty tiles
   return {
     plan,
     crops: cutting.preset === undefined && cutting.fit === 'crop',
@@ -105,7 +105,7 @@ function geometryFor({ input, outputs, patchSize, dtype }: ModelFacts, cutting: 
     dims,
     tiles,
     resultBytes,
-    featureBytes: 4 * tiles * tileFeatures + resultBytes + bytesVia(plan.via),
+    featureBytes: 4 * batch * Math.ceil(tiles / batch) * tileElements(outputs) + resultBytes + bytesVia(plan.via),
   };
 }
 
@@ -127,6 +127,11 @@ export function isTwiceAsLarge({ plan }: Geometry, { height, width }: NativeSize
     const resized = scale.content ?? scale;
     return height >= 2 * resized.height && width >= 2 * resized.width;
   });
+}
+
+/** Numbers that all outputs in use give for one tile. */
+export function tileElements(outputs: ModelOutputs): number {
+  return outputs.reduce((sum, { dims }) => sum + product(dims.slice(1)), 0);
 }
 
 function product(dims: readonly number[]): number {

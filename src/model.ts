@@ -19,6 +19,8 @@ export interface Sourced<T> {
 /** Element types that tiles can have. uint8 models normalise pixels themselves. */
 const TILE_TYPES = ['float32', 'float16', 'uint8'] as const;
 export type TileType = (typeof TILE_TYPES)[number];
+/** Of one element. */
+export const TILE_TYPE_BYTES: Readonly<Record<TileType, number>> = { float32: 4, float16: 2, uint8: 1 };
 
 /** [batch, 3, height, width] or [batch, height, width, 3]. */
 export type TileLayout = 'nchw' | 'nhwc';

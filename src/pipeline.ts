@@ -19,6 +19,7 @@ import type {
   NativeModelConfiguration,
   NativePlan,
   NativePreprocess,
+  NativeScale,
   NativeSession,
 } from './native/addon.js';
 import { discardPixels, returnFreeMemory, shrinkSession, startExtract, startSplit } from './native/calls.js';
@@ -202,7 +203,12 @@ export class Pipeline {
     const { shapes, pool, channels, grid, dims } = geometry;
     const { input, outputs, dtype } = facts;
     run.signal.throwIfAborted();
-    const { image, plan, preprocess, took } = await this.#prepare(run, given, geometry.plan);
+    // The image may have been decoded at a smaller size than it was planned for.
+    const planned = { ...geometry.plan, image: { height: given.height, width: given.width } };
+    // Without waiting where there is nothing to wait for: the caller's pixels are copied on its own stack.
+    const { image, plan, preprocess, took } = planned.via
+      ? await this.#makeVia(run, given, planned, planned.via)
+      : { image: given, plan: planned, preprocess: this.#loaded.preprocess, took: 0 };
     const crop = geometry.crops ? centredCrop(image, input.tile) : undefined;
     const { sequence = false, outputShape: outputLayout, ...how } = pool;
     const { result, ended } = startExtract(
@@ -246,19 +252,16 @@ export class Pipeline {
     return features;
   }
 
-  /** What the plan's scales are made of: the image itself or, where the plan says so, what it is made into first. */
-  async #prepare(
+  /** What the image is made into first, where its plan says so: the scales are then made of it. */
+  async #makeVia(
     run: Run,
     given: NativeImage,
-    planned: NativePlan,
+    plan: NativePlan,
+    via: NativeScale,
   ): Promise<{ image: NativeImage; plan: NativePlan; preprocess: NativePreprocess; took: number }> {
-    const { preprocess } = this.#loaded;
-    // The image may have been decoded at a smaller size than it was planned for.
-    const plan = { ...planned, image: { height: given.height, width: given.width } };
-    const { via } = plan;
-    if (!via) return { image: given, plan, preprocess, took: 0 };
     const begin = performance.now();
-    const { result, ended } = startSplit(requestVia({ image: given, plan, preprocess, joined: true }, via), run.signal);
+    const request = requestVia({ image: given, plan, preprocess: this.#loaded.preprocess, joined: true }, via);
+    const { result, ended } = startSplit(request, run.signal);
     run.useNative(ended.then(() => discardPixels(given)));
     const [data] = await result;
     if (!data) throw new RangeError('a split without a tile');

@@ -313,9 +313,6 @@ describe('model functions', () => {
 
 describe('what comes with later versions is refused, not ignored', () => {
   test.each([
-    [{ preset: 'llava-s2' }],
-    [{ overlap: 8 }],
-    [{ maxTiles: 12 }],
     [{ device: 'cuda' }],
     [{ device: 'tensorrt', strict: true }],
   ])('%j', async (options) => {

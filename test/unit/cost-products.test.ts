@@ -24,7 +24,7 @@ async function count(model: Uint8Array | string, tile: number | [number, number]
     runtime: findRuntime(undefined).path,
     inputName: 'pixel_values',
     inputDims: [batch, 3, height, width],
-    configuration: { input: 0, output: 0, tile: { height, width }, fixedBatch: batch },
+    configuration: { input: 0, outputs: [0], tile: { height, width }, fixedBatch: batch, layout: 'nchw' as const },
   };
   return countProducts(weightless, session, new AbortController().signal);
 }

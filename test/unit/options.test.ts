@@ -145,16 +145,6 @@ describe("the Extractor's options", () => {
     expect(checkExtractorOptions({ imageSizes: [448] }).scale).toEqual({ imageSizes: [{ height: 448, width: 448 }] });
   });
 
-  test.each<[string, object]>([
-    ['preset', { preset: 'anyres' }],
-    ['overlap', { overlap: 0.5 }],
-    ['maxTiles', { maxTiles: 4 }],
-    ['fit', { fit: 'keep' }],
-  ])('refuses %s, which is later work, instead of ignoring it', async (name, options) => {
-    const message = new RegExp(`${name}.*not available in this version`);
-    await expectCode(() => checkExtractorOptions(options), 'ERR_INVALID_ARGUMENT', message);
-  });
-
   test.each(['cuda', 'tensorrt'] as const)('refuses the device %s', async (device) => {
     const message = new RegExp(`'auto' or 'cpu' for device but received '${device}'`);
     await expectCode(() => checkExtractorOptions({ device }), 'ERR_DEVICE_UNAVAILABLE', message);

@@ -116,7 +116,7 @@ function describe(estimate: Estimate, model: string, tile: Size, budget: Budget 
   const time = (value: number) => formatAmount('milliseconds', value);
   const memory = (value: number) => formatAmount('bytes', value);
   const rows = scales.map((scale) => [
-    scale.scale === undefined ? '' : String(scale.scale),
+    scale.scale === undefined ? '' : String(Number(scale.scale.toFixed(3))),
     side(scale),
     `${scale.columns} x ${scale.rows}`,
     String(scale.tiles),
