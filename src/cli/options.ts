@@ -3,18 +3,10 @@
 
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { defaultModel } from '../default-model.js';
-import {
-  DEFAULTS,
-  type ExtractorOptions,
-  type Fit,
-  type Layout,
-  RESIZE_MODES,
-  type ResizeMode,
-  type ScaleOptions,
-  type SideLengths,
-} from '../options.js';
-import { parseSides } from '../sides.js';
+import { parseSides } from '../geometry/sides.js';
+import { defaultModel } from '../model/default-model.js';
+import { DEFAULTS, RESIZE_MODES } from '../options/defaults.js';
+import type { ExtractorOptions, Fit, Layout, ResizeMode, ScaleOptions, SideLengths } from '../options/options.js';
 
 /** '1,2,3' */
 export function parseNumbers(text: string): number[] {

@@ -1,10 +1,10 @@
 // Features.vector, and how a model's shapes are read where no native code is needed.
 import { describe, expect, test } from 'vitest';
 import { Features, type FeaturesInit } from '../../src/features.js';
-import { readMetadata } from '../../src/metadata.js';
-import { chooseInput, choosePreprocess } from '../../src/model.js';
+import { chooseInput, choosePreprocess } from '../../src/model/input.js';
+import { readMetadata } from '../../src/model/metadata.js';
+import { candidateOutputs } from '../../src/model/outputs.js';
 import type { NativeValueInfo } from '../../src/native/addon.js';
-import { candidateOutputs } from '../../src/outputs.js';
 import { checkFloatTensor, isDetached, Tensor } from '../../src/tensor.js';
 import { expectCode } from './rejection.js';
 

@@ -3,17 +3,9 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { abortable, checkSignal } from '../../src/abort.js';
 import { describe as show } from '../../src/errors.js';
-import {
-  checkBackground,
-  checkExtractManyOptions,
-  checkExtractOptions,
-  checkExtractorOptions,
-  checkPreprocess,
-  checkScaleOptions,
-  fillPreprocess,
-  mergeScaleOptions,
-  planOptions,
-} from '../../src/options.js';
+import { checkExtractManyOptions, checkExtractOptions, checkExtractorOptions } from '../../src/options/extractor.js';
+import { checkBackground, checkPreprocess, fillPreprocess } from '../../src/options/preprocess.js';
+import { checkScaleOptions, mergeScaleOptions, planOptions } from '../../src/options/scale.js';
 import { expectCode } from './rejection.js';
 
 describe('scale options', () => {

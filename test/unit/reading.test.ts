@@ -4,7 +4,8 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Extractor, type ExtractorOptions } from '../../src/index.js';
-import { metadataOf, readMetadata } from '../../src/metadata.js';
+import { metadataOf } from '../../src/model/info.js';
+import { readMetadata } from '../../src/model/metadata.js';
 import { Repositories } from '../helpers/configured.js';
 import { type PatchModelOptions, patchModel, positionedModel, severalOutputsModel } from '../helpers/models.js';
 import { expectCode } from './rejection.js';

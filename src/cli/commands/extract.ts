@@ -3,7 +3,7 @@
 import { basename, extname, normalize } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Features } from '../../features.js';
-import { DEFAULTS } from '../../options.js';
+import { DEFAULTS } from '../../options/defaults.js';
 import { CommandError, report } from '../errors.js';
 import { type OutputFile, writeAtomically } from '../files.js';
 import { npyWriter } from '../npy.js';

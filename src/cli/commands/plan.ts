@@ -2,8 +2,9 @@
 
 import type { Command } from 'commander';
 import type { Estimate } from '../../cost/estimate.js';
-import { type Budget, DEFAULTS } from '../../options.js';
-import type { Size } from '../../plan.js';
+import type { Size } from '../../geometry/plan.js';
+import { DEFAULTS } from '../../options/defaults.js';
+import type { Budget } from '../../options/options.js';
 import { EXIT } from '../errors.js';
 import {
   addImageOptions,
@@ -99,7 +100,7 @@ async function plan(flags: PlanFlags, signal: AbortSignal): Promise<void> {
 async function readSize({ image, maxPixels, colorProfile }: PlanFlags): Promise<Size> {
   const [, width, height] = /^(\d+)x(\d+)$/i.exec(image) ?? [];
   if (width !== undefined) return { height: Number(height), width: Number(width) };
-  const { openImage } = await import('../../encoded.js');
+  const { openImage } = await import('../../images/encoded.js');
   const options = {
     maxPixels: maxPixels ?? DEFAULTS.maxPixels,
     colorProfile: colorProfile ?? DEFAULTS.colorProfile,

@@ -2,7 +2,7 @@
 
 import { extname, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { DEFAULTS } from '../../options.js';
+import { DEFAULTS } from '../../options/defaults.js';
 import type { ScaleSimilarity, Speeds } from '../../quantize/measure.js';
 import type { LayerCounts } from '../../quantize/quantize.js';
 import { CommandError } from '../errors.js';
@@ -91,11 +91,11 @@ function check(model: string, { out, images, calibrate }: QuantizeFlags): void {
 async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal): Promise<void> {
   check(path, flags);
   const { Extractor } = await import('../../index.js');
-  const { metadataOf } = await import('../../metadata.js');
+  const { metadataOf } = await import('../../model/info.js');
   const { addMetadata } = await import('../../onnx/build.js');
   const { readModel, wholeModel } = await import('../../onnx/file.js');
   const { calibrate } = await import('../../quantize/calibrate.js');
-  const { noiseImage } = await import('../../noise.js');
+  const { noiseImage } = await import('../../images/noise.js');
   const { compareFeatures, measureSpeed } = await import('../../quantize/measure.js');
   const { quantizableLayers, quantizeLayers, rowSchemes } = await import('../../quantize/quantize.js');
   const { out, images = [] } = flags;

@@ -2,14 +2,15 @@
 
 import { basename } from 'node:path';
 import sharp from 'sharp';
-import { decodeImage, planDecoding } from '../../decode.js';
-import { openImage, ownSource } from '../../encoded.js';
-import type { Extractor, ExtractorPlan } from '../../extractor.js';
+import type { Extractor } from '../../extractor.js';
 import type { Features } from '../../features.js';
-import { recogniseImage } from '../../image.js';
+import type { ExtractorPlan } from '../../geometry/geometry.js';
+import type { Crop, PlanScale } from '../../geometry/plan.js';
+import { decodeImage, planDecoding } from '../../images/decode.js';
+import { openImage, ownSource } from '../../images/encoded.js';
+import { recogniseImage } from '../../images/image.js';
 import type { NativeImage } from '../../native/addon.js';
-import { DEFAULTS } from '../../options.js';
-import type { Crop, PlanScale } from '../../plan.js';
+import { DEFAULTS } from '../../options/defaults.js';
 import { colourFeatures, type FeatureGrid } from './colours.js';
 import type { Photo, View } from './picture.js';
 
