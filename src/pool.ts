@@ -104,7 +104,7 @@ export async function poolFeatures(job: PoolJob, signal?: AbortSignal): Promise<
 }
 
 /** Of one image. */
-export function tilesOf({ scales }: Pick<NativePlan, 'scales'>): number {
+export function tilesOf({ scales }: { readonly scales: readonly { rows: number; columns: number }[] }): number {
   return scales.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
 }
 

@@ -8,7 +8,7 @@ import { showSides } from '../../geometry/sides.js';
 import { type ExtractorInfo, type OutputInfo, type ValueInfo, valueInfo } from '../../model/info.js';
 import { FROM } from '../../model/reading.js';
 import { EXIT, report } from '../errors.js';
-import { addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
+import { addCuttingOptions, addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
 import { facts } from '../table.js';
 
 interface InspectFlags extends ModelFlags {
@@ -26,6 +26,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
     .argument('[model]', 'an ONNX file (default: the embedded model)')
     .option('--json', 'as JSON');
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command);
   command
     .addHelpText(

@@ -7,6 +7,7 @@ import { DEFAULTS } from '../../options/defaults.js';
 import type { Budget } from '../../options/options.js';
 import { EXIT } from '../errors.js';
 import {
+  addCuttingOptions,
   addImageOptions,
   addModelOption,
   addReadingOptions,
@@ -50,6 +51,7 @@ export function addPlan(program: Command, signal: AbortSignal): void {
   addScaleOptions(command, DEFAULTS.scales);
   addModelOption(command);
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command);
   command
     .addHelpText(

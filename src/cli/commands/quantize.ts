@@ -8,6 +8,7 @@ import type { LayerCounts } from '../../quantize/quantize.js';
 import { CommandError } from '../errors.js';
 import { writeAtomically } from '../files.js';
 import {
+  addCuttingOptions,
   addImageOptions,
   addReadingOptions,
   addScaleOptions,
@@ -45,6 +46,7 @@ export function addQuantize(program: Command, signal: AbortSignal): void {
     .option('--json', 'the report as JSON on the standard output');
   addScaleOptions(command, DEFAULTS.scales);
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command);
   command
     .addHelpText(
