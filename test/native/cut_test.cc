@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "failing_new.h"
 #include "seed.h"
 
 using namespace manyscale;
@@ -106,6 +107,12 @@ TEST_CASE("cut: overlaps without sense are refused") {
   CHECK(code(16, {100, 16}) == "ERR_INVALID_ARGUMENT");   // no part of the tile
   CHECK(code_of({10, 10}, overlapping({{450, 448}}, {224, 224}, 16, {16, 16})) == "ERR_INVALID_ARGUMENT");
   CHECK(code_of({10, 10}, overlapping({{kMaxSide, 224}}, {224, 224}, 223, {1, 1})) == "ERR_PLAN_TOO_LARGE");
+}
+
+TEST_CASE("cut: a plan that is too large is refused at the first scale too many, before the others list their tiles") {
+  PlanOptions options = overlapping(std::vector<Size>(1000, Size{1000000, 1000000}), {2, 2}, 1, {1, 1});
+  const FailingNew few(400);  // all 1000 scales would take 16 GB, and thousands of allocations
+  CHECK(code_of({10, 10}, options) == "ERR_PLAN_TOO_LARGE");
 }
 
 TEST_CASE("cut: plans from outside with positions or content that cannot be are refused") {
