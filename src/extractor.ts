@@ -2,7 +2,6 @@
 
 import { abortable } from './abort.js';
 import type { CostModel, Estimate } from './cost/estimate.js';
-import type { WeightlessModel } from './cost/products.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
 import { type Cutting, mergeCutting, refuseContradictions } from './geometry/cutting.js';
@@ -26,6 +25,7 @@ import { choosePatches, chooseReading, explainFailure, refuseContradiction } fro
 import { checkModelSource } from './model/source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
+import { stripWeights } from './onnx/strip.js';
 import {
   type CheckedExtractOptions,
   checkEstimateOptions,
@@ -130,7 +130,7 @@ export class Extractor implements AsyncDisposable {
         runtime,
         read: { configuration, reading, input, patches, candidates: candidates.length },
       });
-      const weightless = typeof source.model === 'string' ? undefined : await dropWeights(source.model);
+      const weightless = typeof source.model === 'string' ? undefined : stripWeights(source.model);
       return new Extractor(
         { session, options: checked, cutting, facts, preprocess: filled, batching, configuration: used, weightless },
         info,
@@ -304,15 +304,5 @@ export class Extractor implements AsyncDisposable {
         'ERR_DISPOSED',
         'Expected an Extractor in use but received one that was disposed; load another',
       );
-  }
-}
-
-/** What estimate() will ask the graph of a model that is given as bytes: they are not kept. */
-async function dropWeights(bytes: Uint8Array): Promise<WeightlessModel | undefined> {
-  const { weightlessBytes } = await import('./cost/products.js');
-  try {
-    return weightlessBytes(bytes);
-  } catch {
-    return undefined; // what the runtime reads and we do not has no count
   }
 }

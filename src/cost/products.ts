@@ -6,10 +6,11 @@ import { checkModelSource } from '../model/source.js';
 import type { NativeModelConfiguration } from '../native/addon.js';
 import { loadSession, probeSession } from '../native/calls.js';
 import { encodeModel } from '../onnx/codec.js';
-import { decodeGraph, readModelAlone } from '../onnx/file.js';
+import { decodeGraph, readModelBytes } from '../onnx/file.js';
 import { allGraphs, allTensors, innerGraphs, opsetOf } from '../onnx/graph.js';
 import type { GraphModel, GraphProto, NodeProto } from '../onnx/schema.js';
 import { bytesOf, dropWeights, giveShapes } from '../onnx/shapes.js';
+import { stripWeights } from '../onnx/strip.js';
 import { type Dims, mayMultiply, type Rule, ruleOf, sizeOf } from './operators.js';
 
 /** What the graph of a model says about its cost. */
@@ -24,30 +25,8 @@ export interface ProductCount {
   notes: string[];
 }
 
-/** A model without its weights: small, whatever they are. */
-export interface WeightlessModel {
-  bytes: Uint8Array;
-  weightBytes: number;
-}
-
 /** Has ConstantOfShape, which the shapes are found with. */
 const LEAST_OPSET = 9;
-
-function withoutWeights(model: GraphModel): WeightlessModel {
-  const weightBytes = allTensors(model.graph).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-  if (opsetOf(model) >= LEAST_OPSET) dropWeights(model);
-  return { bytes: encodeModel(model), weightBytes };
-}
-
-/** Of a file. Values that lie beside it are not read. */
-export async function weightlessFile(path: string): Promise<WeightlessModel> {
-  return withoutWeights((await readModelAlone(path)).model);
-}
-
-/** Of the bytes of a file. */
-export function weightlessBytes(bytes: Uint8Array): WeightlessModel {
-  return withoutWeights(decodeGraph(bytes, 'the bytes'));
-}
 
 interface Product {
   node: NodeProto;
@@ -59,19 +38,19 @@ interface Product {
 }
 
 /**
- * Counts the products of one tile. The runtime finds the shapes.
+ * Counts the products of one tile; the model is used up. The runtime finds the shapes.
  * @throws {ManyscaleError} ERR_MODEL_LOAD, ERR_MODEL_RUN and what else a session gives: the graph cannot be asked.
  */
 export async function countProducts(
-  { bytes, weightBytes }: WeightlessModel,
+  model: GraphModel,
   session: { runtime: string; inputName: string; inputDims: Dims; configuration: NativeModelConfiguration },
   signal: AbortSignal,
-): Promise<ProductCount> {
-  const model = decodeGraph(bytes, 'the model');
+): Promise<Omit<ProductCount, 'weightBytes'>> {
   if (opsetOf(model) < LEAST_OPSET) {
     const note = `the multiply-adds were not counted: the model has opset ${opsetOf(model)}, and ${LEAST_OPSET} is needed`;
-    return { weightBytes, notes: [note] };
+    return { notes: [note] };
   }
+  dropWeights(model);
   const { products, others } = findProducts(model.graph);
   const notes = describeOthers(others);
   const constants = new Map(model.graph.initializer.map(({ name, dims }) => [name, dims.map(Number)]));
@@ -94,7 +73,6 @@ export async function countProducts(
   const elements = ({ values }: Product) => values.reduce((sum, name) => sum + sizeOf(shapes.get(name) ?? [0]), 0);
   return {
     multiplyAdds: counted.reduce((sum, { count = 0 }) => sum + (Number.isFinite(count) ? count : 0), 0) / batch,
-    weightBytes,
     largestProduct: products.reduce((most, product) => Math.max(most, elements(product)), 0) / batch,
     notes,
   };
@@ -177,26 +155,32 @@ async function findShapes(
 
 /** Counts the products of a model in its file, or without its weights; where that cannot be done, a note says why. */
 export async function countProductsOf(
-  model: string | WeightlessModel | undefined,
+  model: string | Uint8Array | undefined,
   { input, runtime }: ExtractorInfo,
   configuration: NativeModelConfiguration,
   signal: AbortSignal,
 ): Promise<ProductCount> {
-  const notCounted = (reason: string) => `the multiply-adds were not counted: ${reason}`;
-  if (model === undefined) return { notes: [notCounted('the model is not written as ONNX')] };
   const { channels, tileSize, fixedBatch } = input;
   const { height, width } = tileSize;
   const batch = Math.max(fixedBatch, 1);
   const inputDims = input.layout === 'nhwc' ? [batch, height, width, channels] : [batch, channels, height, width];
-  let weightBytes: number | undefined;
+  const session = { runtime: runtime.path, inputName: input.name, inputDims, configuration };
+  const notCounted = (reason: string) => ({ notes: [`the multiply-adds were not counted: ${reason}`] });
+  const weights: Pick<ProductCount, 'weightBytes'> = {};
   try {
-    const weightless = typeof model === 'string' ? await weightlessFile(model) : model;
-    weightBytes = weightless.weightBytes;
-    const session = { runtime: runtime.path, inputName: input.name, inputDims, configuration };
-    return await countProducts(weightless, session, signal);
+    const weightless = typeof model === 'string' ? stripWeights(await readModelBytes(model)) : model;
+    if (!weightless) return notCounted('the model is not written as ONNX, or its graph is too large');
+    const graph = decodeGraph(weightless, 'the model');
+    weights.weightBytes = weightBytesOf(graph);
+    return { ...weights, ...(await countProducts(graph, session, signal)) };
   } catch (error) {
     // A graph that cannot be asked can still be run.
     if (!(error instanceof ManyscaleError) || error.code === 'ERR_DISPOSED') throw error;
-    return { ...(weightBytes !== undefined && { weightBytes }), notes: [notCounted(error.message)] };
+    return { ...weights, ...notCounted(error.message) };
   }
+}
+
+/** As the values take in memory, wherever they lie. */
+export function weightBytesOf({ graph }: GraphModel): number {
+  return allTensors(graph).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
 }

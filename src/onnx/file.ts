@@ -34,9 +34,14 @@ export async function readModel(path: string): Promise<ModelFile> {
  * @throws {ManyscaleError} ERR_MODEL_LOAD
  */
 export async function readModelAlone(path: string): Promise<ModelFile> {
-  let bytes: Uint8Array;
+  const bytes = await readModelBytes(path);
+  return { model: decodeGraph(bytes, `'${path}'`), bytes: bytes.length };
+}
+
+/** @throws {ManyscaleError} ERR_MODEL_LOAD */
+export async function readModelBytes(path: string): Promise<Uint8Array> {
   try {
-    bytes = await readFile(path);
+    return await readFile(path);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw loadError(
@@ -46,7 +51,6 @@ export async function readModelAlone(path: string): Promise<ModelFile> {
       cause,
     );
   }
-  return { model: decodeGraph(bytes, `'${path}'`), bytes: bytes.length };
 }
 
 /**

@@ -3,51 +3,82 @@
 
 import { create } from '@bufbuild/protobuf';
 import { makeNode, makeTensor } from './build.js';
-import { FreshNames } from './graph.js';
-import { ELEMENT_TYPES, type GraphModel, type GraphProto, schema, type TensorProto } from './schema.js';
+import { allGraphs, FreshNames } from './graph.js';
+import { ELEMENT_TYPES, type GraphModel, type GraphProto, type NodeProto, schema, type TensorProto } from './schema.js';
+import { MOST_DECIDING } from './strip.js';
 import { elementsOf } from './tensor.js';
 
-/** Small values may decide a shape (of a Reshape, say); large ones never do. */
-const MOST_ELEMENTS = 1024;
-
-/** Bytes of an element, of the types that ConstantOfShape makes in every opset that has it. */
+/** Bytes of an element by TensorProto.DataType, strings (8) aside. */
 const ELEMENT_BYTES: Readonly<Record<number, number>> = {
-  [ELEMENT_TYPES.float32]: 4,
-  [ELEMENT_TYPES.float16]: 2,
-  [ELEMENT_TYPES.int8]: 1,
-  [ELEMENT_TYPES.uint8]: 1,
+  1: 4,
+  2: 1,
+  3: 1,
+  4: 2,
+  5: 2,
+  6: 4,
+  7: 8,
+  9: 1,
+  10: 2,
+  11: 8,
+  12: 4,
+  13: 8,
+  14: 8,
+  15: 16,
+  16: 2,
+  17: 1,
+  18: 1,
+  19: 1,
+  20: 1,
+  21: 0.5,
+  22: 0.5,
+  23: 0.5,
 };
 
 /** Bytes that a tensor's values take in memory. */
 export function bytesOf(tensor: TensorProto): number {
-  return elementsOf(tensor) * (ELEMENT_BYTES[tensor.dataType] ?? 8);
-}
-
-/**
- * Puts zeros in the place of a graph's large initializers, written as their shape: the model becomes small, whatever its weights are
- * and in whatever file they lie. Inner graphs keep theirs.
- */
-export function dropWeights({ graph }: GraphModel): void {
-  const names = new FreshNames(graph);
-  const isLarge = (tensor: TensorProto) =>
-    elementsOf(tensor) > MOST_ELEMENTS && ELEMENT_BYTES[tensor.dataType] !== undefined;
-  const dropped = graph.initializer.filter(isLarge);
-  graph.initializer = graph.initializer.filter((tensor) => !isLarge(tensor));
-  const nodes = dropped.map(({ name, dims, dataType }) => {
-    const shape = names.make(`${name}.shape`);
-    graph.initializer.push(makeTensor(shape, [dims.length], BigInt64Array.from(dims)));
-    const rawData = new Uint8Array(ELEMENT_BYTES[dataType] as number);
-    const node = makeNode('ConstantOfShape', [shape], [name], {}, names.make(`${name}.zeros`));
-    const t = create(schema('TensorProto'), { dims: [1n], dataType, rawData });
-    node.attribute.push(create(schema('AttributeProto'), { name: 'value', type: TENSOR_ATTRIBUTE, t }));
-    return node;
-  });
-  graph.node.unshift(...nodes);
-  forgetInputs(graph, new Set(dropped.map(({ name }) => name)));
+  return Math.ceil(elementsOf(tensor) * (ELEMENT_BYTES[tensor.dataType] ?? 0));
 }
 
 /** AttributeProto.AttributeType TENSOR. */
 const TENSOR_ATTRIBUTE = 4;
+
+/** ConstantOfShape makes these in every opset that has it; others are made of float32. */
+const CAN_BE_MADE: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13]);
+
+/**
+ * Puts zeros in the place of large constants, written as their shape: the model becomes small, whatever its weights are and in whatever
+ * file they lie, and whether stripWeights() took them or not.
+ */
+export function dropWeights({ graph }: GraphModel): void {
+  const names = new FreshNames(graph);
+  for (const each of allGraphs(graph)) dropWeightsOf(each, names);
+}
+
+function dropWeightsOf(graph: GraphProto, names: FreshNames): void {
+  const isLarge = (tensor: TensorProto) => elementsOf(tensor) > MOST_DECIDING;
+  const dropped = graph.initializer.filter(isLarge);
+  graph.initializer = graph.initializer.filter((tensor) => !isLarge(tensor));
+  const zeros = (name: string, { dims, dataType }: TensorProto): NodeProto[] => {
+    const shape = names.make(`${name}.shape`);
+    graph.initializer.push(makeTensor(shape, [dims.length], BigInt64Array.from(dims)));
+    const isMade = CAN_BE_MADE.has(dataType);
+    const made = isMade ? name : names.make(`${name}.zeros`);
+    const node = makeNode('ConstantOfShape', [shape], [made], {}, names.make(`${name}.made`));
+    const madeType = isMade ? dataType : ELEMENT_TYPES.float32;
+    const rawData = new Uint8Array(ELEMENT_BYTES[madeType] as number);
+    const t = create(schema('TensorProto'), { dims: [1n], dataType: madeType, rawData });
+    node.attribute.push(create(schema('AttributeProto'), { name: 'value', type: TENSOR_ATTRIBUTE, t }));
+    return isMade ? [node] : [node, makeNode('Cast', [made], [name], { to: dataType }, names.make(`${name}.cast`))];
+  };
+  graph.node = [
+    ...dropped.flatMap((tensor) => zeros(tensor.name, tensor)),
+    ...graph.node.flatMap((node) => {
+      const value = node.opType === 'Constant' ? node.attribute.find(({ t }) => t)?.t : undefined;
+      return value && isLarge(value) ? zeros(node.output[0] as string, value) : [node];
+    }),
+  ];
+  forgetInputs(graph, new Set(dropped.map(({ name }) => name)));
+}
 
 /** Old files list their initializers as inputs too. */
 function forgetInputs(graph: GraphProto, names: ReadonlySet<string>): void {

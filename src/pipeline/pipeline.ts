@@ -3,7 +3,6 @@
 import { availableParallelism } from 'node:os';
 import { abortable } from '../abort.js';
 import { copyBytes } from '../copy.js';
-import type { WeightlessModel } from '../cost/products.js';
 import { ManyscaleError } from '../errors.js';
 import { Features } from '../features.js';
 import type { Cutting } from '../geometry/cutting.js';
@@ -39,8 +38,8 @@ export interface LoadedModel {
   preprocess: NativePreprocess;
   batching: NativeBatching;
   configuration: NativeModelConfiguration;
-  /** Of a model that was given as bytes, where it could be read. */
-  weightless: WeightlessModel | undefined;
+  /** The graph of a model that was given as bytes, for estimate(): those are not kept. Undefined: of a file, or not to be read. */
+  weightless: Uint8Array | undefined;
 }
 
 type Run = ImageRun<Features>;

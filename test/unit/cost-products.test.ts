@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, describe, expect, it } from 'vitest';
 import { vitModel as randomVit, VIT_S16 } from '../../bench/models/vit.mjs';
-import { countProducts, weightlessBytes, weightlessFile } from '../../src/cost/products.js';
+import { countProducts, weightBytesOf } from '../../src/cost/products.js';
 import { defaultModel } from '../../src/model/default-model.js';
 import { type Attributes, makeModel, makeNode, makeTensor, makeValue } from '../../src/onnx/build.js';
 import { decodeModel, encodeModel } from '../../src/onnx/codec.js';
-import { readModelAlone } from '../../src/onnx/file.js';
+import { decodeGraph, readModelAlone, readModelBytes } from '../../src/onnx/file.js';
 import { type NodeProto, schema, type TensorProto } from '../../src/onnx/schema.js';
+import { dropWeights } from '../../src/onnx/shapes.js';
+import { stripWeights } from '../../src/onnx/strip.js';
 import { findRuntime } from '../../src/runtime.js';
 import { patchModel, patchWeights, severalOutputsModel } from '../helpers/models.js';
 
@@ -19,14 +21,16 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 async function count(model: Uint8Array | string, tile: number | [number, number], batch = 1) {
   const [height, width] = typeof tile === 'number' ? [tile, tile] : tile;
-  const weightless = typeof model === 'string' ? await weightlessFile(model) : weightlessBytes(model);
+  const bytes = typeof model === 'string' ? await readModelBytes(model) : model;
+  const graph = decodeGraph(stripWeights(bytes) as Uint8Array, 'the model');
+  const weightBytes = weightBytesOf(graph);
   const session = {
     runtime: findRuntime(undefined).path,
     inputName: 'pixel_values',
     inputDims: [batch, 3, height, width],
     configuration: { input: 0, outputs: [0], tile: { height, width }, fixedBatch: batch, layout: 'nchw' as const },
   };
-  return countProducts(weightless, session, new AbortController().signal);
+  return { weightBytes, ...(await countProducts(graph, session, new AbortController().signal)) };
 }
 
 /** Of the transformer of bench/models/vit.mjs, from its own numbers. */
@@ -152,9 +156,29 @@ describe('a model that is known', () => {
     expect(inside.weightBytes).toBe(4 * (patchWeights(32, 8).length + 32) + 8 * 3);
   });
 
+  it.each([
+    ['of a type that ConstantOfShape does not make', 16, false],
+    ['of 16-bit floats', 10, false],
+    ['in a Constant', 1, true],
+  ])('needs no values %s', async (_, dataType, isConstant) => {
+    const columns = 4000; // 8 x 4000 values are not small
+    const weights = makeTensor('stored', [8, columns], new Uint8Array(8 * columns * (dataType === 1 ? 4 : 2)));
+    weights.dataType = dataType;
+    const constant = makeNode('Constant', [], ['stored'], {});
+    constant.attribute.push(create(schema('AttributeProto'), { name: 'value', type: 4, t: weights }));
+    const before = [...tokens, ...(isConstant ? [constant] : []), makeNode('Cast', ['stored'], ['w'], { to: 1 })];
+    const model = decodeModel(oneNode('MatMul', { before, inputs: ['tokens', 'w'] }));
+    if (!isConstant) model.graph?.initializer.push(weights);
+    const { multiplyAdds, weightBytes, notes } = await count(encodeModel(model), [4, 8]);
+    expect({ multiplyAdds, notes }).toEqual({ multiplyAdds: 12 * 8 * columns, notes: [] });
+    expect(weightBytes).toBe(weights.rawData.length + 3 * 8); // and the shape of the tokens
+  });
+
   it('leaves what is sent to the runtime small', () => {
     const bytes = randomVit({ ...VIT_S16, depth: 1 });
-    expect(weightlessBytes(bytes).bytes.length).toBeLessThan(bytes.length / 100);
+    const model = decodeGraph(bytes, 'the model');
+    dropWeights(model);
+    expect(encodeModel(model).length).toBeLessThan(bytes.length / 100);
   });
 });
 
