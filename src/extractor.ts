@@ -226,7 +226,8 @@ export class Extractor implements AsyncDisposable {
     const { estimateWithin, withWish } = await import('./cost/estimate.js');
     const namesScales =
       loaded.namesScales || checked.scale.scales !== undefined || checked.scale.imageSizes !== undefined;
-    const wish = wishFor(cutting, image, facts.input.tile, budget !== undefined && !namesScales);
+    const isFree = budget !== undefined && !namesScales;
+    const wish = wishFor(cutting, image, facts.input.tile, isFree, () => look(cutting.scale).plan);
     look(withWish(cutting.scale, wish)); // what cannot be planned is refused before anything is measured
     this.#costs ??= this.#measureCosts().catch((error: unknown) => {
       this.#costs = undefined;

@@ -1,27 +1,31 @@
 // Which scales fit a budget, and what is given up for it. Pure: what scales cost is asked of a function.
 
 import { invalid } from '../errors.js';
-import { type Cutting, isSequence } from '../geometry/cutting.js';
+import type { Cutting } from '../geometry/cutting.js';
 import { centredCrop } from '../geometry/geometry.js';
-import type { Size } from '../geometry/plan.js';
+import type { Plan, Size } from '../geometry/plan.js';
 import type { NativeSize } from '../native/addon.js';
 import type { Budget } from '../options/options.js';
 
 /** The most scales that are wished for where the caller names none. */
 const MOST_SCALES = 8;
 
-/** Scales relative to the tile, or sizes, and whose grid the result has: a position, negative from the end. Without either nothing is to choose. */
+/**
+ * Scales relative to the tile, or sizes; without either nothing is to choose. And the position of the scale whose grid the result has, where
+ * that is another one than the call's.
+ */
 export interface Wish {
   scales?: readonly number[];
   imageSizes?: readonly NativeSize[];
-  resizeOutputToIndex: number;
+  resizeOutputToIndex?: number;
 }
 
 /** One thing that is done without. */
 export type Concession =
   | { readonly what: 'scale'; readonly from: number; readonly to?: number; readonly sentence: string }
   | { readonly what: 'imageSize'; readonly from: Size; readonly sentence: string }
-  | { readonly what: 'grid'; readonly from: number; readonly to: number; readonly sentence: string };
+  /** Positions of the scale whose grid the result was to have, of those wished for, and of the one whose grid it has, of those chosen. */
+  | { readonly what: 'grid'; readonly fromIndex: number; readonly toIndex: number; readonly sentence: string };
 
 /** What is limited; what is not known is absent. */
 export type Cost = { readonly [Limit in keyof Budget]: number | undefined };
@@ -33,17 +37,16 @@ export function scalesUpTo(image: Size, tile: Size): number[] {
 }
 
 /**
- * What is wished for: the scales of `cutting` or, where the caller leaves them to the budget, those up to the image's resolution. A sequence
- * has none to choose.
+ * What is wished for: the scales of `cutting` or, where the caller leaves them to the budget, those up to the image's resolution. A preset
+ * whose tiles follow the image's aspect ratio has none to choose. `plan`: of the image as `cutting` says.
  */
-export function wishFor(cutting: Cutting, image: Size, tile: Size, isFree: boolean): Wish {
+export function wishFor(cutting: Cutting, image: Size, tile: Size, isFree: boolean, plan: () => Plan): Wish {
   const { scale, fit, preset } = cutting;
-  const { scales, imageSizes, resizeOutputToIndex } = scale;
-  const grid = { resizeOutputToIndex: resizeOutputToIndex ?? (preset === 'dynamic-s2' ? -1 : 0) };
-  if (isSequence(cutting)) return grid;
-  if (preset !== undefined) return { scales: scales ?? [1, 2, 3], ...grid };
-  if (isFree) return { scales: scalesUpTo(fit === 'crop' ? centredCrop(image, tile) : image, tile), ...grid };
-  return { ...(scales && { scales }), ...(imageSizes && { imageSizes }), ...grid };
+  const { scales, imageSizes } = scale;
+  if (preset === 'llava-s2') return { scales: scales ?? plan().scales.map(({ height }) => height / tile.height) };
+  if (preset !== undefined) return {};
+  if (isFree) return { scales: scalesUpTo(fit === 'crop' ? centredCrop(image, tile) : image, tile) };
+  return { ...(scales && { scales }), ...(imageSizes && { imageSizes }) };
 }
 
 const LIMITS = ['milliseconds', 'bytes', 'multiplyAdds'] as const;
@@ -65,116 +68,149 @@ export function excess(cost: Cost, budget: Budget): Budget | undefined {
   return over.length > 0 ? Object.fromEntries(over) : undefined;
 }
 
+/** What is known of a wish. */
+export interface Found {
+  cost: Cost;
+  /** Position of the scale whose grid the result has. */
+  outputIndex: number;
+}
+
 /**
- * The first that fits of what is wished for and ever less. Where not even the least fits: that, with `over`, by how much.
- * @throws {ManyscaleError} ERR_INVALID_ARGUMENT for a limit on what is not known; what `costOf` throws.
+ * The most of what is wished for that fits, found by bisection: less never costs more. Where not even the least fits: that, with `over`, by how
+ * much.
+ * @throws {ManyscaleError} ERR_INVALID_ARGUMENT for a limit on what is not known; what `look` throws.
  */
-export function chooseWithin<T extends { cost: Cost }>(
+export function chooseWithin<T extends Found>(
   wish: Wish,
   budget: Budget,
   look: (wish: Wish) => T,
 ): { found: T; wish: Wish; gaveUp: Concession[]; over?: Budget } {
-  let wished = new Wished(wish);
-  for (;;) {
-    const found = look(wished.wish);
-    const over = excess(found.cost, budget);
-    const chosen = { found, wish: wished.wish, gaveUp: wished.gaveUp() };
-    if (!over) return chosen;
-    const less = wished.less();
-    if (!less) return { ...chosen, over };
-    wished = less;
+  const all = look(wish);
+  const over = excess(all.cost, budget);
+  const reduction = new Reduction(wish, all.outputIndex);
+  if (!over || reduction.steps === 0) return { found: all, wish, gaveUp: [], ...(over && { over }) };
+  const after = (steps: number) => {
+    const less = reduction.wishAfter(steps);
+    const found = look(less);
+    return { found, wish: less, over: excess(found.cost, budget) };
+  };
+  let tooFew = 0;
+  let { steps } = reduction;
+  let best = after(steps);
+  while (!best.over && steps - tooFew > 1) {
+    const middle = Math.floor((tooFew + steps) / 2);
+    const one = after(middle);
+    if (one.over) tooFew = middle;
+    else [steps, best] = [middle, one];
   }
+  const { found, wish: left, over: still } = best;
+  return { found, wish: left, gaveUp: reduction.gaveUpAfter(steps), ...(still && { over: still }) };
 }
 
 interface Item {
-  /** Position in what was wished for first. */
-  position: number;
   scale?: number;
   size?: NativeSize;
 }
 
 const largeness = ({ scale, size }: Item) => scale ?? (size ? size.height * size.width : 0);
 
-/** What is left of a wish. */
-class Wished {
-  readonly #first: Wish;
+/** What becomes of the item at a position of the wish: a smaller scale, or nothing. */
+interface Step {
+  position: number;
+  smaller?: number;
+}
+
+/** The largest is left out, while there are more than two; of two, the larger becomes smaller first; the last becomes scale 1. */
+function stepsOf(largestFirst: readonly (Item & { position: number })[]): Step[] {
+  const steps: Step[] = largestFirst.slice(0, -2).map(({ position }) => ({ position }));
+  const shrink = ({ position, scale }: Item & { position: number }, above: number) => {
+    if (scale === undefined) return;
+    for (let smaller = Math.ceil(scale) - 1; smaller > above; smaller--) steps.push({ position, smaller });
+  };
+  const [smallest, larger] = largestFirst.slice(-2).reverse();
+  if (larger) {
+    shrink(larger, smallest?.scale ?? 0);
+    steps.push({ position: larger.position });
+  }
+  if (smallest) shrink(smallest, 0);
+  return steps;
+}
+
+/** A wish that becomes less, step by step. */
+class Reduction {
+  readonly #wish: Wish;
+  /** Position of the scale whose grid was wished for. */
+  readonly #grid: number;
   readonly #items: readonly Item[];
+  /** Positions. */
+  readonly #largestFirst: readonly number[];
+  readonly #steps: readonly Step[];
 
-  constructor(first: Wish, items?: readonly Item[]) {
-    this.#first = first;
-    this.#items =
-      items ??
-      first.imageSizes?.map((size, position) => ({ position, size })) ??
-      (first.scales ?? []).map((scale, position) => ({ position, scale }));
+  constructor(wish: Wish, grid: number) {
+    this.#wish = wish;
+    this.#grid = grid;
+    this.#items = wish.imageSizes?.map((size) => ({ size })) ?? (wish.scales ?? []).map((scale) => ({ scale }));
+    const sorted = this.#items
+      .map((item, position) => ({ ...item, position }))
+      .sort((a, b) => largeness(b) - largeness(a));
+    this.#largestFirst = sorted.map(({ position }) => position);
+    this.#steps = stepsOf(sorted);
   }
 
-  /** Without the largest scale; when two are left with a smaller one instead; the last becomes scale 1. Undefined: that is all. */
-  less(): Wished | undefined {
-    const [largest, next] = [...this.#items].sort((a, b) => largeness(b) - largeness(a));
-    if (!largest) return undefined;
-    const { scale } = largest;
-    const smaller = scale === undefined ? 0 : Math.ceil(scale) - 1;
-    if (scale !== undefined && smaller > (next?.scale ?? 0) && this.#items.length <= 2)
-      return this.#with(this.#items.map((item) => (item === largest ? { ...item, scale: smaller } : item)));
-    return next && this.#with(this.#items.filter((item) => item !== largest));
+  /** As many as there are. */
+  get steps(): number {
+    return this.#steps.length;
   }
 
-  #with(items: readonly Item[]): Wished {
-    return new Wished(this.#first, items);
-  }
-
-  get wish(): Wish {
-    const { scales, imageSizes, resizeOutputToIndex } = this.#first;
+  wishAfter(steps: number): Wish {
+    const { scales, imageSizes } = this.#wish;
+    const left = this.#after(steps);
+    const items = [...left.values()];
     return {
-      ...(scales && { scales: this.#items.map(({ scale }) => scale as number) }),
-      ...(imageSizes && { imageSizes: this.#items.map(({ size }) => size as NativeSize) }),
-      resizeOutputToIndex: this.#grid() ?? resizeOutputToIndex,
+      ...(scales && { scales: items.map(({ scale }) => scale as number) }),
+      ...(imageSizes && { imageSizes: items.map(({ size }) => size as NativeSize) }),
+      resizeOutputToIndex: this.#gridOf(left),
     };
   }
 
-  /** Where the scale is now whose grid was wished for, or the largest one left; undefined while nothing has gone, or for no position. */
-  #grid(): number | undefined {
-    const wanted = this.#wantedGrid();
-    if (wanted === undefined || this.#items.length === this.#count) return undefined;
-    const position = this.#items.findIndex((item) => item.position === wanted);
-    if (position >= 0) return position;
-    const most = Math.max(...this.#items.map(largeness));
-    return this.#items.findIndex((item) => largeness(item) === most);
-  }
-
-  get #count(): number {
-    return (this.#first.scales ?? this.#first.imageSizes ?? []).length;
-  }
-
-  #wantedGrid(): number | undefined {
-    const { resizeOutputToIndex: index } = this.#first;
-    const position = index < 0 ? this.#count + index : index;
-    return position >= 0 && position < this.#count ? position : undefined;
-  }
-
-  gaveUp(): Concession[] {
-    const { scales = [], imageSizes = [] } = this.#first;
-    const left = new Map(this.#items.map((item) => [item.position, item]));
-    const ofScales = scales.flatMap((from, position): Concession[] => {
-      const to = left.get(position)?.scale;
-      if (to === from) return [];
-      return [
-        to === undefined
-          ? { what: 'scale', from, sentence: `scale ${from} was left out` }
-          : { what: 'scale', from, to, sentence: `scale ${from} was replaced by scale ${to}` },
-      ];
+  /** The largest first. */
+  gaveUpAfter(steps: number): Concession[] {
+    const left = this.#after(steps);
+    const gaveUp = this.#largestFirst.flatMap((position): Concession[] => {
+      const { scale: from, size } = this.#items[position] as Item;
+      const item = left.get(position);
+      if (size)
+        return item
+          ? []
+          : [
+              {
+                what: 'imageSize',
+                from: size,
+                sentence: `the scale of ${size.width} x ${size.height} pixels was left out`,
+              },
+            ];
+      if (from === undefined || item?.scale === from) return [];
+      if (item?.scale === undefined) return [{ what: 'scale', from, sentence: `scale ${from} was left out` }];
+      return [{ what: 'scale', from, to: item.scale, sentence: `scale ${from} was replaced by scale ${item.scale}` }];
     });
-    const ofSizes = imageSizes.flatMap((from, position): Concession[] =>
-      left.has(position)
-        ? []
-        : [{ what: 'imageSize', from, sentence: `the scale of ${from.width} x ${from.height} pixels was left out` }],
-    );
-    const wanted = this.#wantedGrid();
-    const grid = this.#grid();
-    const ofGrid: Concession[] =
-      wanted === undefined || grid === undefined || left.has(wanted)
-        ? []
-        : [{ what: 'grid', from: wanted, to: grid, sentence: 'the features have the grid of the largest scale left' }];
-    return [...ofScales.reverse(), ...ofSizes.reverse(), ...ofGrid];
+    if (left.has(this.#grid)) return gaveUp;
+    const sentence = 'the features have the grid of the largest scale left';
+    return [...gaveUp, { what: 'grid', fromIndex: this.#grid, toIndex: this.#gridOf(left), sentence }];
+  }
+
+  /** By position in the wish, in its order. */
+  #after(steps: number): Map<number, Item> {
+    const left = new Map(this.#items.entries());
+    for (const { position, smaller } of this.#steps.slice(0, steps)) {
+      if (smaller === undefined) left.delete(position);
+      else left.set(position, { scale: smaller });
+    }
+    return left;
+  }
+
+  /** Where the scale is whose grid was wished for, or the largest one left. */
+  #gridOf(left: ReadonlyMap<number, Item>): number {
+    const wanted = left.has(this.#grid) ? this.#grid : this.#largestFirst.find((position) => left.has(position));
+    return [...left.keys()].indexOf(wanted as number);
   }
 }

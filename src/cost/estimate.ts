@@ -90,14 +90,16 @@ export function estimateWithin(
     const scale = withWish(given.scale, wished);
     const figures = estimate(costs, look(scale));
     const { milliseconds, bytes, multiplyAdds } = figures;
+    const { outputIndex } = figures.plan;
     const { imageSizes, maxSplitSize, ...rest } = scale;
     const options: ExtractOptions = {
       ...rest,
       ...(imageSizes && { imageSizes: imageSizes.map(sides) }),
       ...(maxSplitSize && { maxSplitSize: sides(maxSplitSize) }),
+      ...(hasChoice(wished) && { resizeOutputToIndex: outputIndex }),
       ...(given.preset === undefined && { fit: given.fit }),
     };
-    return { figures, options, cost: { milliseconds, bytes: bytes.total, multiplyAdds } };
+    return { figures, options, cost: { milliseconds, bytes: bytes.total, multiplyAdds }, outputIndex };
   });
   return deepFreeze({
     options: found.options,
@@ -109,18 +111,18 @@ export function estimateWithin(
   });
 }
 
+const hasChoice = ({ scales, imageSizes }: Wish) => scales !== undefined || imageSizes !== undefined;
+
 /** Scales and image sizes replace each other. */
-export function withWish(
-  scale: CheckedScaleOptions,
-  { scales, imageSizes, resizeOutputToIndex }: Wish,
-): CheckedScaleOptions {
-  if (!scales && !imageSizes) return scale;
-  const { scales: _, imageSizes: __, ...rest } = scale;
+export function withWish(given: CheckedScaleOptions, wish: Wish): CheckedScaleOptions {
+  if (!hasChoice(wish)) return given;
+  const { scales: _, imageSizes: __, ...rest } = given;
+  const { scales, imageSizes, resizeOutputToIndex } = wish;
   return {
     ...rest,
     ...(scales && { scales: [...scales] }),
     ...(imageSizes && { imageSizes: [...imageSizes] }),
-    resizeOutputToIndex,
+    ...(resizeOutputToIndex !== undefined && { resizeOutputToIndex }),
   };
 }
 

@@ -1,6 +1,6 @@
 // Which scales a budget leaves, what is said to be given up, and how time is made from a measured speed: no clock, no model.
 import { describe, expect, it } from 'vitest';
-import { type Cost, chooseWithin, excess, scalesUpTo, type Wish } from '../../src/cost/budget.js';
+import { chooseWithin, excess, type Found, scalesUpTo, type Wish } from '../../src/cost/budget.js';
 import { predictTime, type Speed } from '../../src/cost/speed.js';
 import { checkEstimateOptions } from '../../src/options/extractor.js';
 import type { Budget } from '../../src/options/options.js';
@@ -13,7 +13,25 @@ function tilesOf({ scales = [], imageSizes = [] }: Wish): number {
   return tiles.reduce((sum, each) => sum + each, 0);
 }
 
-const byTiles = (wish: Wish) => ({ cost: { milliseconds: tilesOf(wish), bytes: 1, multiplyAdds: 1 } });
+/** As of a plan: a position from 0 on. */
+function outputIndexOf({ scales, imageSizes, resizeOutputToIndex: index = 0 }: Wish): number {
+  return index < 0 ? index + ((scales ?? imageSizes)?.length ?? 0) : index;
+}
+
+const byTiles = (wish: Wish) => ({
+  cost: { milliseconds: tilesOf(wish), bytes: 1, multiplyAdds: 1 },
+  outputIndex: outputIndexOf(wish),
+});
+/** Step by step. */
+function firstThatFits(scales: readonly number[], fits: (scales: readonly number[]) => boolean): readonly number[] {
+  if (fits(scales)) return scales;
+  const [largest = 0, next = 0] = [...scales].sort((a, b) => b - a);
+  const position = scales.indexOf(largest);
+  const smaller = Math.ceil(largest) - 1;
+  if (scales.length <= 2 && smaller > next) return firstThatFits(scales.with(position, smaller), fits);
+  return scales.length > 1 ? firstThatFits(scales.toSpliced(position, 1), fits) : scales;
+}
+
 const choose = (scales: number[], milliseconds: number, resizeOutputToIndex = 0) =>
   chooseWithin({ scales, resizeOutputToIndex }, { milliseconds }, byTiles);
 
@@ -40,6 +58,11 @@ describe('scales within a budget', () => {
       { what: 'scale', from: 4, sentence: 'scale 4 was left out' },
       { what: 'scale', from: 3, sentence: 'scale 3 was left out' },
     ]);
+    expect(choose([3, 1, 4, 2], 5).gaveUp.map(({ sentence }) => sentence)).toEqual([
+      'scale 4 was left out',
+      'scale 3 was left out',
+      'the features have the grid of the largest scale left',
+    ]);
     expect(choose([1, 4], 5).gaveUp).toEqual([
       { what: 'scale', from: 4, to: 2, sentence: 'scale 4 was replaced by scale 2' },
     ]);
@@ -55,6 +78,23 @@ describe('scales within a budget', () => {
       'the scale of 2 x 2 pixels was left out',
       'the features have the grid of the largest scale left',
     ]);
+    expect(chosen.gaveUp.at(-1)).toMatchObject({ what: 'grid', fromIndex: 0, toIndex: 0 });
+  });
+
+  it('gives positions of grids names that no scale has', () => {
+    const { gaveUp } = choose([3, 1, 2], 5);
+    expect(gaveUp.at(-1)).toEqual({ what: 'grid', fromIndex: 0, toIndex: 1, sentence: expect.any(String) });
+  });
+
+  it('looks at few of very many', () => {
+    let looks = 0;
+    const scales = Array.from({ length: 1024 }, (_, index) => index + 1);
+    const { wish } = chooseWithin({ scales }, { milliseconds: 14 }, (wished) => {
+      looks++;
+      return byTiles(wished);
+    });
+    expect(wish.scales).toEqual([1, 2, 3]);
+    expect(looks).toBeLessThanOrEqual(12);
   });
 
   it('says by how much not even the least fits', () => {
@@ -69,7 +109,7 @@ describe('scales within a budget', () => {
   it.each([
     ['stays with its scale', [1, 2, 3], 1, 5, 1],
     ['stays with its scale when those before it go', [3, 1, 2], 2, 5, 1],
-    ['stays with one that was made smaller', [1, 4], -1, 5, -1],
+    ['stays with one that was made smaller', [1, 4], -1, 5, 1],
     ['goes to the largest that is left', [1, 2, 3], -1, 5, 1],
   ])('the grid %s', (_, scales, index, milliseconds, expected) => {
     expect(choose(scales, milliseconds, index).wish.resizeOutputToIndex).toBe(expected);
@@ -92,9 +132,11 @@ describe('scales within a budget', () => {
       const wish: Wish = { scales, resizeOutputToIndex: index };
       const budget: Budget = { milliseconds: 300 * random.next(), multiplyAdds: 300 * random.next() };
       const looked: Wish[] = [];
-      const look = (wished: Wish): { cost: Cost } => {
+      const look = (wished: Wish): Found => {
         looked.push(wished);
-        return { cost: { milliseconds: tilesOf(wished), bytes: 0, multiplyAdds: 2 * tilesOf(wished) } };
+        const tiles = tilesOf(wished);
+        const cost = { milliseconds: tiles, bytes: 0, multiplyAdds: 2 * tiles };
+        return { cost, outputIndex: outputIndexOf(wished) };
       };
       const { found, wish: left, over, gaveUp } = chooseWithin(wish, budget, look);
       const story = `seed ${seed}, round ${round}: ${scales} at ${index}, ${JSON.stringify(budget)} -> ${left.scales}`;
@@ -102,15 +144,14 @@ describe('scales within a budget', () => {
       expect(excess(found.cost, budget), story).toEqual(over);
       if (over) expect(kept, story).toEqual([1]);
       expect(looked[0]?.scales, story).toEqual(scales);
-      const costs = looked.map(tilesOf);
-      expect(costs, story).toEqual([...costs].sort((a, b) => b - a));
+      expect(kept, story).toEqual(firstThatFits(scales, (some) => !excess(look({ scales: some }).cost, budget)));
       // What is left and what is given up make up what was wished for.
       const gone = gaveUp.flatMap((one) => (one.what === 'scale' ? [one] : []));
       const before = [...kept, ...gone.map(({ from }) => from)];
       for (const { to } of gone) if (to !== undefined) before.splice(before.indexOf(to), 1);
       expect(before.sort(), story).toEqual([...scales].sort());
-      const at = left.resizeOutputToIndex;
-      expect(at < 0 ? kept.length + at : at, story).toBeLessThan(kept.length);
+      const at = outputIndexOf(left);
+      expect(at, story).toBeLessThan(kept.length);
       const more = chooseWithin(wish, { milliseconds: 1e9, multiplyAdds: (budget.multiplyAdds as number) * 1.5 }, look);
       expect(tilesOf(more.wish), story).toBeGreaterThanOrEqual(tilesOf(left));
     }

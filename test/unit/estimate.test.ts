@@ -223,6 +223,25 @@ describe('other ways of cutting', () => {
     expect(multiplyAdds).toBe(PER_TILE * sum(scales.map(({ rows, columns }) => rows * columns)));
   });
 
+  it("a preset of the image's aspect ratio gives nothing up: its scales belong together", async () => {
+    await using own = await Extractor.load(bytes, { preset: 'dynamic-s2' });
+    const wish = await own.estimate(size);
+    const { fits, gaveUp, tiles } = await own.estimate(size, { budget: { multiplyAdds: 6 * PER_TILE } });
+    expect({ fits, gaveUp, tiles }).toEqual({ fits: false, gaveUp: [], tiles: wish.tiles });
+  });
+
+  it("squares are left out, of the preset's own scales too", async () => {
+    await using own = await Extractor.load(bytes, { preset: 'llava-s2' });
+    const { fits, gaveUp, options } = await own.estimate(size, { budget: { multiplyAdds: 6 * PER_TILE } });
+    expect({ fits, options }).toEqual({ fits: true, options: { scales: [1, 2], resizeOutputToIndex: 0 } });
+    expect(gaveUp).toMatchObject([{ what: 'scale', from: 3 }]);
+  });
+
+  it("a grid that was named from the end is the last one's of the scales that a budget wishes for", async () => {
+    const { plan, options } = await extractor.estimate(size, { resizeOutputToIndex: -1, budget: { bytes: 1e12 } });
+    expect({ scales: options.scales, index: plan.outputIndex }).toEqual({ scales: [1, 2, 3, 4], index: 3 });
+  });
+
   it.each(ways)('%j: a budget is kept or said not to be, and its options serve', async (way) => {
     await using own = await Extractor.load(bytes, way);
     const { multiplyAdds: all = 0 } = await own.estimate(size);
