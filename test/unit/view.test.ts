@@ -189,6 +189,8 @@ describe('drawView', () => {
     width: 8 * times,
     rows: times,
     columns: times,
+    tileHeight: 224,
+    tileWidth: 224,
   });
   const view = (width: number, height: number, count: number) => ({
     title: 'photo.jpg',
