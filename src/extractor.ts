@@ -1,58 +1,46 @@
 // Extractor: a model, loaded once, that turns images into multi-scale features.
 
 import { abortable } from './abort.js';
-import { readConfiguration } from './configuration/configuration.js';
-import { readConfigurationFiles } from './configuration/files.js';
 import type { CostModel, Estimate } from './cost/estimate.js';
 import type { WeightlessModel } from './cost/products.js';
-import { type Cutting, mergeCutting, refuseContradictions } from './cutting.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
-import { centredCrop, Geometries, type Geometry, type ModelFacts } from './geometry.js';
-import type { ImageInput } from './image.js';
-import { describeModel, type ExtractorInfo } from './info.js';
-import { type ExtractResult, extractEach } from './many.js';
-import { fromMetadata, readMetadata } from './metadata.js';
-import { chooseInput } from './model.js';
-import { checkModelSource } from './model-source.js';
+import { type Cutting, mergeCutting, refuseContradictions } from './geometry/cutting.js';
+import {
+  centredCrop,
+  type ExtractorPlan,
+  Geometries,
+  type Geometry,
+  type ModelFacts,
+  tileElements,
+} from './geometry/geometry.js';
+import { type Size, sealPlan } from './geometry/plan.js';
+import type { ImageInput } from './images/image.js';
+import { readConfiguration } from './model/configuration/configuration.js';
+import { readConfigurationFiles } from './model/configuration/files.js';
+import { describeModel, type ExtractorInfo } from './model/info.js';
+import { chooseInput, TILE_TYPE_BYTES } from './model/input.js';
+import { fromMetadata, readMetadata } from './model/metadata.js';
+import { candidateOutputs, chooseOutputs } from './model/outputs.js';
+import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './model/reading.js';
+import { checkModelSource } from './model/source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
 import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
 import {
   type CheckedExtractOptions,
-  type CheckedScaleOptions,
   checkEstimateOptions,
   checkExtractManyOptions,
   checkExtractOptions,
   checkExtractorOptions,
-  type EstimateOptions,
-  type ExtractManyOptions,
-  type ExtractOptions,
-  type ExtractorOptions,
-  fillPreprocess,
-  type Layout,
-  readsAllPixels,
-  size,
-} from './options.js';
-import { candidateOutputs, chooseOutputs } from './outputs.js';
-import { type LoadedModel, Pipeline } from './pipeline.js';
-import { type Plan, type Size, sealPlan } from './plan.js';
-import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './reading.js';
+} from './options/extractor.js';
+import type { EstimateOptions, ExtractManyOptions, ExtractOptions, ExtractorOptions } from './options/options.js';
+import { fillPreprocess, readsAllPixels } from './options/preprocess.js';
+import type { CheckedScaleOptions } from './options/scale.js';
+import { size } from './options/values.js';
+import { type ExtractResult, extractEach } from './pipeline/many.js';
+import { type LoadedModel, Pipeline } from './pipeline/pipeline.js';
+import type { ExtractorStats } from './pipeline/stats.js';
 import { findRuntime } from './runtime.js';
-import type { ExtractorStats } from './stats.js';
-
-/** An Extractor's plan: the geometry, and the shape of the features that it leads to. */
-export interface ExtractorPlan extends Plan {
-  readonly numPrefixTokens: number;
-  readonly outputShape: Layout;
-  /** Of the features, in cells. */
-  readonly grid: Size;
-  /** Of each scale after merging its tiles, in cells; of several outputs, the first one's. */
-  readonly grids: readonly Size[];
-  /** Each scale's channels of the features: from the first to before the second. */
-  readonly channels: readonly (readonly [from: number, to: number])[];
-  /** Of the features' tensor. */
-  readonly dims: readonly number[];
-}
 
 export class Extractor implements AsyncDisposable {
   /** What was loaded: the model, the runtime and the device, the preprocessing in force, and where each fact is from. */
@@ -292,19 +280,15 @@ export class Extractor implements AsyncDisposable {
     const { countProductsOf } = await import('./cost/products.js');
     const products = await countProductsOf(info.model.path ?? weightless, info, configuration, signal);
     const { tile } = facts.input;
-    const tileElements = facts.outputs.reduce(
-      (sum, { dims: [, ...ofTile] }) => sum + ofTile.reduce((a, b) => a * b, 1),
-      0,
-    );
     const speed = await measureSpeed((image, { height, width }) => this.#extractOneScale(image, [height, width]), {
       tile,
       unit: batching.fixed ? batching.size : 1,
       workers: batching.workers,
-      tileBytes: 4 * tileElements,
+      tileBytes: 4 * tileElements(facts.outputs),
       readsAll: readsAllPixels(info.preprocess.resize),
       mostBytes: readStats(session).bytes.limit,
     });
-    const tileBytes = 4 * info.input.channels * tile.height * tile.width;
+    const tileBytes = TILE_TYPE_BYTES[info.input.type] * info.input.channels * tile.height * tile.width;
     return { products, speed, inWork: { tiles: batching.workers * batching.size, tileBytes } };
   }
 

@@ -2,7 +2,7 @@
 
 import { invalid, ManyscaleError } from './errors.js';
 import { toFloat32 } from './float16.js';
-import type { Size } from './plan.js';
+import type { Size } from './geometry/plan.js';
 import type { Tensor } from './tensor.js';
 
 /** A scale that the features are made of. */

@@ -2,16 +2,17 @@
 
 export type { Concession } from './cost/budget.js';
 export type { Estimate, EstimatedScale } from './cost/estimate.js';
-export { defaultModel } from './default-model.js';
 export { type ErrorCode, ManyscaleError } from './errors.js';
-export { Extractor, type ExtractorPlan } from './extractor.js';
+export { Extractor } from './extractor.js';
 export type { FeatureScale, Features, Timings } from './features.js';
-export type { Latency } from './histogram.js';
-export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './image.js';
-export type { ExtractorInfo, OutputInfo, ValueInfo } from './info.js';
-export type { ExtractResult } from './many.js';
+export type { ExtractorPlan } from './geometry/geometry.js';
+export { type Crop, type Plan, type PlannedPool, type PlanScale, plan, type Size } from './geometry/plan.js';
+export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './images/image.js';
+export { defaultModel } from './model/default-model.js';
+export type { ExtractorInfo, OutputInfo, ValueInfo } from './model/info.js';
 export { type ModelFunction, multiscaleForward } from './multiscale.js';
 export type {
+  Blend,
   Budget,
   ChannelOrder,
   Device,
@@ -24,14 +25,18 @@ export type {
   MultiscaleOptions,
   PoolOptions,
   Preprocess,
+  Preset,
   ResizeMode,
   ScaleOptions,
   SideLengths,
   SplitOptions,
-} from './options.js';
-export { type Crop, type Plan, type PlanScale, plan, type Size } from './plan.js';
+  Uneven,
+} from './options/options.js';
+export type { Latency } from './pipeline/histogram.js';
+export type { ExtractResult } from './pipeline/many.js';
+export type { ExtractorStats, Stage } from './pipeline/stats.js';
 export { pool } from './pool.js';
+export { measureSeams, type Seams } from './seams.js';
 export { split } from './split.js';
-export type { ExtractorStats, Stage } from './stats.js';
 export { Tensor, type TensorLike } from './tensor.js';
 export { version } from './version.js';

@@ -2,17 +2,13 @@
 
 import { abortable, checkSignal } from './abort.js';
 import { describe, invalid, ManyscaleError } from './errors.js';
+import { planFor, plannedPool } from './geometry/plan.js';
 import type { NativePlan, NativeScale } from './native/addon.js';
 import { runSplit } from './native/calls.js';
-import {
-  checkOptions,
-  checkPatchSize,
-  checkScaleOptions,
-  DEFAULTS,
-  type Layout,
-  type MultiscaleOptions,
-} from './options.js';
-import { planFor, plannedPool } from './plan.js';
+import { DEFAULTS } from './options/defaults.js';
+import type { Layout, MultiscaleOptions } from './options/options.js';
+import { checkScaleOptions } from './options/scale.js';
+import { checkOptions, checkPatchSize } from './options/values.js';
 import { FEATURE_DIMS, poolFeatures, refusePrefixOfMaps, type TileShape, tileShape } from './pool.js';
 import { floatImage, hasOneTileShape, RESIZE_ONLY } from './split.js';
 import { checkFloatTensor, isUnstable, Tensor, type TensorLike } from './tensor.js';

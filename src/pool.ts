@@ -1,10 +1,13 @@
 // pool: tile features + plan -> multi-scale features (merge, area average, join).
 
 import { invalid, ManyscaleError } from './errors.js';
+import { openPlan, type Plan, type PlannedPool, plannedPool } from './geometry/plan.js';
 import type { NativePlan, NativeScale, NativeSize } from './native/addon.js';
 import { findGrid, mergedGrids, runPool } from './native/calls.js';
-import { checkOptions, checkPatchSize, checkScaleOptions, DEFAULTS, type Layout, type PoolOptions } from './options.js';
-import { openPlan, type Plan, type PlannedPool, plannedPool } from './plan.js';
+import { DEFAULTS } from './options/defaults.js';
+import type { Layout, PoolOptions } from './options/options.js';
+import { checkScaleOptions } from './options/scale.js';
+import { checkOptions, checkPatchSize } from './options/values.js';
 import { checkFloatTensor, type FloatTensor, isUnstable, Tensor, type TensorLike } from './tensor.js';
 
 /** Names of the dimensions of tile features, for messages. */
@@ -101,7 +104,7 @@ export async function poolFeatures(job: PoolJob, signal?: AbortSignal): Promise<
 }
 
 /** Of one image. */
-export function tilesOf({ scales }: Pick<NativePlan, 'scales'>): number {
+export function tilesOf({ scales }: { readonly scales: readonly { rows: number; columns: number }[] }): number {
   return scales.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
 }
 

@@ -1,19 +1,14 @@
 // split: image + plan -> one tile batch per scale.
 
 import { invalid } from './errors.js';
-import { type ImageDataLike, type RawImage, recognisePixels, type SharpOutput } from './image.js';
+import { openPlan, type Plan } from './geometry/plan.js';
+import { type ImageDataLike, type RawImage, recognisePixels, type SharpOutput } from './images/image.js';
 import type { NativeImage, NativePlan, NativeScale, NativeSplitRequest } from './native/addon.js';
 import { runSplit } from './native/calls.js';
-import {
-  checkBackground,
-  checkOptions,
-  checkPreprocess,
-  DEFAULTS,
-  fillPreprocess,
-  IMAGE_CHANNELS,
-  type SplitOptions,
-} from './options.js';
-import { openPlan, type Plan } from './plan.js';
+import { DEFAULTS, IMAGE_CHANNELS } from './options/defaults.js';
+import type { SplitOptions } from './options/options.js';
+import { checkBackground, checkPreprocess, fillPreprocess } from './options/preprocess.js';
+import { checkOptions } from './options/values.js';
 import { checkFloatTensor, type FloatTensor, isTensorLike, isUnstable, Tensor, type TensorLike } from './tensor.js';
 
 /** A float tensor [batch, channels, height, width] as native code takes it. */

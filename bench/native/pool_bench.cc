@@ -16,7 +16,7 @@ using namespace manyscale;
 namespace {
 
 constexpr int kRounds = 201;
-constexpr int64_t kScales = 3;  // 1, 2 and 3 times the tile: 1 + 4 + 9 tiles
+constexpr int64_t kScales = 3;  // 1, 2 and 3 times the tile: 1 + 4 + 9 tiles, with overlap 1 + 9 + 16
 
 struct Case {
   const char* name;
@@ -25,7 +25,18 @@ struct Case {
   Size grid;
   int64_t channels;
   pool::OutputType type = pool::OutputType::kFloat32;
+  double overlap = 0;  // of tiles, in cells
 };
+
+// Scales of 1, 2 and 3 times the tile, a pixel a cell.
+Plan plan_of(const Case& c) {
+  PlanOptions options;
+  options.tile = c.grid;
+  options.overlap = c.overlap;
+  options.overlap_unit = Size{1, 1};
+  for (int64_t s = 1; s <= kScales; s++) options.image_sizes.push_back({s * c.grid.height, s * c.grid.width});
+  return make_plan(c.grid, options);
+}
 
 struct Result {
   double pool_us;
@@ -45,9 +56,8 @@ double median(std::vector<double>& times) {
 }
 
 Result measure(const Case& c) {
-  Plan plan;
-  for (int64_t s = 1; s <= kScales; s++) plan.scales.push_back({0, 0, s, s, 0, 0});
-  const pool::Params params = pool::make_params(plan, 1, c.input, c.output, 0, std::vector<pool::ScaleFeatures>(kScales, {c.grid, c.channels}), true, c.type);
+  const Plan plan = plan_of(c);
+  const pool::Params params = pool::make_params(plan, 1, std::vector<pool::ScaleFeatures>(kScales, {c.grid, c.channels}), true, {c.input, c.output, c.type});
   const size_t read = static_cast<size_t>(plan.tile_count() * params.tile_elements(0)) * sizeof(float);
   const size_t written = static_cast<size_t>(params.output_bytes());
   const size_t copied = (read + written) / 2;
@@ -88,6 +98,9 @@ int main(int argc, char** argv) try {
       {"maps 14 x 88 x 14 x 14 to tokens, float16", kMaps, kTokens, {14, 14}, 88, kHalves},
       {"maps 14 x 768 x 16 x 16", kMaps, kMaps, {16, 16}, 768},
       {"maps 14 x 768 x 16 x 16, float16", kMaps, kMaps, {16, 16}, 768, kHalves},
+      {"tokens 26 x 256 x 768, overlap 1/4", kTokens, kTokens, {16, 16}, 768, pool::OutputType::kFloat32, 4},
+      {"maps 26 x 88 x 14 x 14, overlap 2/7", kMaps, kMaps, {14, 14}, 88, pool::OutputType::kFloat32, 4},
+      {"maps 26 x 768 x 16 x 16, overlap 1/4", kMaps, kMaps, {16, 16}, 768, pool::OutputType::kFloat32, 4},
   };
   if (!json)
     std::printf("pool, %s, %d threads\n%-42s %10s %10s %8s\n", pool::kernel_isa(), cpu::cpu_backend().concurrency(), "", "pool us", "memcpy us", "times");

@@ -65,8 +65,18 @@ struct Case {
 
 Scale scale_of(int64_t rows, int64_t columns) { return {rows * 224, columns * 224, rows, columns, 224, 224}; }
 
+// Scales of 224, 448 and 672 whose tiles overlap by at least a quarter.
+std::vector<Scale> overlapping_scales() {
+  PlanOptions options;
+  options.tile = Size{224, 224};
+  options.overlap = 56;
+  options.overlap_unit = Size{14, 14};
+  options.image_sizes = {{224, 224}, {448, 448}, {672, 672}};
+  return make_plan({224, 224}, options).scales;
+}
+
 void run_case(const Case& c, bool json, bool& first_row) {
-  const Plan plan{c.image, c.scales, 0};
+  const Plan plan = make_plan_of(c.image, c.scales, 0);
   const split::Source source{split::PixelType::kUint8, 1, 3, c.image.height, c.image.width, 0};
   std::vector<uint8_t> pixels(static_cast<size_t>(source.byte_size()));
   std::mt19937 random(1);
@@ -155,6 +165,7 @@ int main(int count, char** arguments) {
   }
   bool first_row = true;
   run_case({"1344 x 1344 to 224, 448, 672", {1344, 1344}, {scale_of(1, 1), scale_of(2, 2), scale_of(3, 3)}, 15}, json, first_row);
+  run_case({"1344 x 1344 to 224, 448, 672, overlap 1/4", {1344, 1344}, overlapping_scales(), 15}, json, first_row);
   if (!quick) run_case({"5000 x 3000 to 224, 448, 672", {3000, 5000}, {scale_of(1, 1), scale_of(2, 2), scale_of(3, 3)}, 5}, json, first_row);
   return 0;
 }

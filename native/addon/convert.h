@@ -1,4 +1,4 @@
-// JavaScript values to native structs and back. Types are checked as far as memory safety needs it; src/options.ts has
+// JavaScript values to native structs and back. Types are checked as far as memory safety needs it; src/options has
 // told the user before what is wrong.
 #pragma once
 

@@ -55,9 +55,10 @@ int64_t fill(int64_t side, int64_t tile, int64_t step, const AxisRule& rule) {
 }
 
 int64_t overlap_pixels(const AxisRule& rule, int64_t tile) {
-  // A part that was meant to be whole pixels is not to become one more by rounding.
-  const double pixels = rule.overlap < 1 ? std::max(1.0, std::ceil(rule.overlap * static_cast<double>(tile) - 1e-6)) : rule.overlap;
-  if (pixels >= static_cast<double>(tile)) {
+  const auto whole = static_cast<double>(tile);
+  // A part that was meant to be whole pixels is not to become one more by rounding, nor one of almost a tile a whole one.
+  const double pixels = rule.overlap < 1 ? std::clamp(std::ceil(rule.overlap * whole - 1e-6), 1.0, std::max(1.0, whole - 1)) : rule.overlap;
+  if (pixels >= whole) {
     refuse("Expected an overlap of less than a tile (" + std::to_string(tile) + " pixels along the " + rule.what + ") but received " +
            number_text(rule.overlap) + (rule.overlap < 1 ? " of it" : ""));
   }

@@ -14,8 +14,8 @@ namespace {
 void check_axis(int64_t side, int64_t tile, int64_t count, const std::vector<int64_t>& starts, const char* what) {
   if (starts.empty()) {
     if (side % tile == 0 && count == side / tile) return;
-    refuse(std::string("Expected as many tiles as fill the ") + what + " of every scale of a plan but received " + std::to_string(count) + " of " +
-           std::to_string(tile) + " pixels for " + std::to_string(side));
+    refuse("Expected rows * tileHeight = height and columns * tileWidth = width for every scale of a plan whose tiles do not overlap but received " +
+           std::to_string(count) + " tiles of " + std::to_string(tile) + " pixels for a " + what + " of " + std::to_string(side));
   }
   const std::string name = std::string("the positions of tiles along the ") + what;
   if (static_cast<int64_t>(starts.size()) != count) {

@@ -3,18 +3,20 @@
 
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { defaultModel } from '../default-model.js';
-import {
-  DEFAULTS,
-  type ExtractorOptions,
-  type Fit,
-  type Layout,
-  RESIZE_MODES,
-  type ResizeMode,
-  type ScaleOptions,
-  type SideLengths,
-} from '../options.js';
-import { parseSides } from '../sides.js';
+import { parseSides } from '../geometry/sides.js';
+import { defaultModel } from '../model/default-model.js';
+import { BLENDS, DEFAULTS, FITS, PRESETS, RESIZE_MODES, UNEVEN } from '../options/defaults.js';
+import type {
+  Blend,
+  ExtractorOptions,
+  Fit,
+  Layout,
+  Preset,
+  ResizeMode,
+  ScaleOptions,
+  SideLengths,
+  Uneven,
+} from '../options/options.js';
 
 /** '1,2,3' */
 export function parseNumbers(text: string): number[] {
@@ -58,6 +60,12 @@ export interface ModelFlags {
   patchSize?: number;
   prefixTokens?: number;
   fit?: Fit;
+  uneven?: Uneven;
+  overlap?: number;
+  blend?: Blend;
+  preset?: Preset;
+  maxTiles?: number;
+  dropPrefixTokens?: boolean;
   resize?: ResizeMode;
   mean?: number[];
   std?: number[];
@@ -120,14 +128,6 @@ export function addReadingOptions(command: Command): Command {
 export function addImageOptions(command: Command): Command {
   return command
     .optionsGroup('Image:')
-    .addOption(
-      new Option(
-        '--fit <how>',
-        'stretch: the whole image, aspect ratio ignored; crop: its largest centred part of the right aspect',
-      )
-        .choices(['stretch', 'crop'])
-        .default(undefined, "the model's own, else stretch"),
-    )
     .addOption(new Option('--resize <mode>', "how to resize (default: the model's own)").choices([...RESIZE_MODES]))
     .option(
       '--mean <list>',
@@ -153,6 +153,43 @@ export function addImageOptions(command: Command): Command {
     .option('--max-pixels <n>', `refuse larger images (default: ${DEFAULTS.maxPixels})`, parseInteger);
 }
 
+/** An overlap, in pixels or as a part of the tile: '32', '0.25' or '25%'. */
+function parseOverlap(text: string): number {
+  const [, percent] = /^\s*(\d+\.?\d*)%\s*$/.exec(text) ?? [];
+  return percent === undefined ? parseNumber(text) : Number(percent) / 100;
+}
+
+/** How images become tiles. */
+export function addCuttingOptions(command: Command): Command {
+  return command
+    .optionsGroup('Cutting:')
+    .addOption(
+      new Option(
+        '--fit <how>',
+        "stretch: the whole image, aspect ratio ignored; crop: its largest centred part of the right aspect; keep: the image's own aspect",
+      )
+        .choices([...FITS])
+        .default(undefined, "the model's own, else stretch"),
+    )
+    .addOption(
+      new Option(
+        '--uneven <what>',
+        'where tiles do not fill a scale: refuse, resize it or pad it (default: refuse; with --fit keep: resize)',
+      ).choices([...UNEVEN]),
+    )
+    .option(
+      '--overlap <how much>',
+      'of neighbouring tiles, at least: pixels, or a part of the tile: 32, 0.25, 25%',
+      parseOverlap,
+    )
+    .addOption(new Option('--blend <how>', 'how overlapping tiles share a cell (default: linear)').choices([...BLENDS]))
+    .addOption(
+      new Option('--preset <name>', 'cut as known systems do, instead of the four options above').choices([...PRESETS]),
+    )
+    .option('--max-tiles <n>', 'with a preset: tiles of the scale that follows the aspect ratio, at most', parseInteger)
+    .option('--drop-prefix-tokens', 'leave CLS and register tokens out of the features');
+}
+
 /** What Extractor.load takes, of the flags that are given. */
 export function loadOptions(flags: ModelFlags): ExtractorOptions {
   const preprocess = {
@@ -169,6 +206,12 @@ export function loadOptions(flags: ModelFlags): ExtractorOptions {
     ...(flags.patchSize !== undefined && { patchSize: flags.patchSize }),
     ...(flags.prefixTokens !== undefined && { numPrefixTokens: flags.prefixTokens }),
     ...(flags.fit !== undefined && { fit: flags.fit }),
+    ...(flags.uneven !== undefined && { uneven: flags.uneven }),
+    ...(flags.overlap !== undefined && { overlap: flags.overlap }),
+    ...(flags.blend !== undefined && { blend: flags.blend }),
+    ...(flags.preset !== undefined && { preset: flags.preset }),
+    ...(flags.maxTiles !== undefined && { maxTiles: flags.maxTiles }),
+    ...(flags.dropPrefixTokens !== undefined && { dropPrefixTokens: flags.dropPrefixTokens }),
     // The library says what is wrong with a list of another length.
     ...(flags.background !== undefined && {
       background: flags.background as [red: number, green: number, blue: number],
@@ -182,6 +225,8 @@ export function loadOptions(flags: ModelFlags): ExtractorOptions {
 }
 
 export interface ScaleFlags {
+  /** It has scales of its own. */
+  preset?: Preset;
   scales?: number[];
   imageSizes?: SideLengths[];
   resizeOutputToIndex?: number;
@@ -210,7 +255,9 @@ export function addScaleOptions(command: Command, defaults: readonly number[]): 
 
 export function scaleOptions(flags: ScaleFlags, defaults: readonly number[]): ScaleOptions {
   return {
-    ...(flags.imageSizes ? { imageSizes: flags.imageSizes } : { scales: flags.scales ?? defaults }),
+    ...(flags.imageSizes && { imageSizes: flags.imageSizes }),
+    ...(flags.scales && { scales: flags.scales }),
+    ...(!flags.imageSizes && !flags.scales && flags.preset === undefined && { scales: defaults }),
     ...(flags.resizeOutputToIndex !== undefined && { resizeOutputToIndex: flags.resizeOutputToIndex }),
     ...(flags.outputShape !== undefined && { outputShape: flags.outputShape }),
   };

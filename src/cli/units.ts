@@ -1,7 +1,7 @@
 // Amounts as people write and read them: times, memory, multiply-adds.
 
 import { InvalidArgumentError } from 'commander';
-import type { Budget } from '../options.js';
+import type { Budget } from '../options/options.js';
 
 /** By their lower case: what is counted, and how much of it a unit is. */
 const UNITS: Readonly<Record<string, readonly [limit: keyof Budget, factor: number]>> = {

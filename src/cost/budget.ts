@@ -1,11 +1,11 @@
 // Which scales fit a budget, and what is given up for it. Pure: what scales cost is asked of a function.
 
-import { type Cutting, isSequence } from '../cutting.js';
 import { invalid } from '../errors.js';
-import { centredCrop } from '../geometry.js';
+import { type Cutting, isSequence } from '../geometry/cutting.js';
+import { centredCrop } from '../geometry/geometry.js';
+import type { Size } from '../geometry/plan.js';
 import type { NativeSize } from '../native/addon.js';
-import type { Budget } from '../options.js';
-import type { Size } from '../plan.js';
+import type { Budget } from '../options/options.js';
 
 /** The most scales that are wished for where the caller names none. */
 const MOST_SCALES = 8;

@@ -1,10 +1,11 @@
 // What an image will cost: multiply-adds, memory and time of a plan, and the plan that fits a budget.
 
-import type { Cutting } from '../cutting.js';
-import type { ExtractorPlan } from '../extractor.js';
 import { deepFreeze } from '../freeze.js';
-import type { Budget, CheckedScaleOptions, ExtractOptions } from '../options.js';
-import type { Size } from '../plan.js';
+import type { Cutting } from '../geometry/cutting.js';
+import type { ExtractorPlan } from '../geometry/geometry.js';
+import type { Size } from '../geometry/plan.js';
+import type { Budget, ExtractOptions } from '../options/options.js';
+import type { CheckedScaleOptions } from '../options/scale.js';
 import { type Concession, chooseWithin, type Wish } from './budget.js';
 import type { ProductCount } from './products.js';
 import { predictTime, type Speed } from './speed.js';

@@ -1,8 +1,8 @@
 // The multiply-adds of one tile, counted in the model's graph.
 
 import { ManyscaleError } from '../errors.js';
-import type { ExtractorInfo } from '../info.js';
-import { checkModelSource } from '../model-source.js';
+import type { ExtractorInfo } from '../model/info.js';
+import { checkModelSource } from '../model/source.js';
 import type { NativeModelConfiguration } from '../native/addon.js';
 import { loadSession, probeSession } from '../native/calls.js';
 import { encodeModel } from '../onnx/codec.js';

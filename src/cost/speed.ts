@@ -1,10 +1,10 @@
 // How long an image takes: what a short measurement of an Extractor finds, and what follows from it for any plan.
 
 import type { Features, Timings } from '../features.js';
-import type { RawImage } from '../image.js';
+import type { Size } from '../geometry/plan.js';
+import type { RawImage } from '../images/image.js';
+import { noiseImage } from '../images/noise.js';
 import { median } from '../median.js';
-import { noiseImage } from '../noise.js';
-import type { Size } from '../plan.js';
 
 /** What is known of an Extractor before it is measured. */
 export interface SpeedFacts {

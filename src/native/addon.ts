@@ -1,5 +1,5 @@
 // What the native addon offers, as TypeScript sees it. Thin and 1:1: no defaults and no checks of JavaScript types here
-// beyond what memory safety needs; src/options.ts has those. Only src/native/ touches the addon.
+// beyond what memory safety needs; src/options has those. Only src/native/ touches the addon.
 
 /** A failure in native code: one of the stable codes and a message ready for a user. */
 export interface NativeError extends Error {

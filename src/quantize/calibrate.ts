@@ -4,12 +4,12 @@
 import { clone } from '@bufbuild/protobuf';
 import { ManyscaleError } from '../errors.js';
 import { Extractor } from '../extractor.js';
-import type { ImageInput } from '../image.js';
+import type { ImageInput } from '../images/image.js';
 import { type Attributes, makeNode, makeTensor, makeValue } from '../onnx/build.js';
 import { wholeModel } from '../onnx/file.js';
 import { FreshNames, opsetOf } from '../onnx/graph.js';
 import { type GraphModel, type NodeProto, schema } from '../onnx/schema.js';
-import type { ExtractorOptions, ScaleOptions } from '../options.js';
+import type { ExtractorOptions, ScaleOptions } from '../options/options.js';
 import type { Layer } from './layers.js';
 import type { Scheme } from './rewrite.js';
 

@@ -2,11 +2,11 @@
 
 import type { Extractor } from '../extractor.js';
 import type { Features } from '../features.js';
-import type { ImageInput } from '../image.js';
+import type { Size } from '../geometry/plan.js';
+import type { ImageInput } from '../images/image.js';
+import { noiseImage } from '../images/noise.js';
 import { median } from '../median.js';
-import { noiseImage } from '../noise.js';
-import type { ScaleOptions } from '../options.js';
-import type { Size } from '../plan.js';
+import type { ScaleOptions } from '../options/options.js';
 
 /** How alike the features of one scale are, over all images. */
 export interface ScaleSimilarity extends Size {

@@ -192,7 +192,7 @@ TEST_CASE("cut: any image and any options give a plan that keeps its promises, o
       for (size_t k = 1; k < scale.tops.size(); k++) {
         const double overlap = options.overlap < 1 ? options.overlap * static_cast<double>(scale.tile_height) : options.overlap;
         const auto shared = static_cast<double>(scale.tops[k - 1] + scale.tile_height - scale.tops[k]);
-        const double most = options.overlap_unit ? static_cast<double>(scale.tile_height - options.overlap_unit->height) : overlap;
+        const auto most = static_cast<double>(scale.tile_height - (options.overlap_unit ? options.overlap_unit->height : 1));
         if (shared < std::min(overlap - 1e-5, most)) FAIL_CHECK("tiles that overlap by ", shared, " instead of ", overlap);
       }
     }

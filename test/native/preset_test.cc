@@ -72,7 +72,7 @@ TEST_CASE("preset: anyres has the whole image first, then the resolution that ke
   const Plan plan = make_preset_plan({500, 1000}, options_of(Preset::kAnyRes, 336));
   REQUIRE(plan.scales.size() == 2);
   CHECK(plan.scales[0] == Scale{336, 336, 1, 1, 336, 336});
-  CHECK(plan.scales[1].size() == Size{672, 672});  // 336 x 672 keeps as much, and wastes less: it comes first
+  CHECK(plan.scales[1].size() == Size{336, 672});  // 672 x 672 keeps as much, but wastes more
   CHECK(*make_preset_plan({300, 1000}, options_of(Preset::kAnyRes, 336)).scales[1].content == Rectangle{16, 0, 303, 1008});
   PresetOptions options = options_of(Preset::kAnyRes, 336);
   options.resolutions = {{336, 1344}};

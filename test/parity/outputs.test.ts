@@ -166,6 +166,28 @@ describe(`several outputs (seed ${seed})`, () => {
     expectClose(beside.tensor.data as Float32Array, both, 1e-5, 'maps and vectors');
   });
 
+  test.each<[string, ExtractorOptions]>([
+    ['keep, padded', { fit: 'keep', uneven: 'pad', scales: [1, 2.3] }],
+    ['overlap', { overlap: 0.5, scales: [1, 3] }],
+    ['dynamic-s2', { preset: 'dynamic-s2' }],
+    ['internvl', { preset: 'internvl' }],
+  ])('%s: the first has the channels that it has alone', async (_cut, options) => {
+    for (const output of [
+      ['fine', 'coarse'],
+      ['coarse', 'fine'],
+    ]) {
+      const both = (await features(model, { ...options, output })).tensor;
+      const alone = (await features(model, { ...options, output: output[0] as string })).tensor;
+      const cells = both.dims.slice(-2).reduce((product, side) => product * side, 1);
+      expect(alone.dims.slice(-2)).toEqual(both.dims.slice(-2));
+      expect(both.data.length).toBe(2 * alone.data.length);
+      // Of a scale, or of a tile of a sequence, six maps of the first come before six of the other.
+      const maps = Array.from({ length: alone.data.length / cells }, (_, map) => map + 6 * Math.floor(map / 6));
+      const first = maps.flatMap((map) => [...(both.data as Float32Array).subarray(map * cells, (map + 1) * cells)]);
+      expectClose(first, alone.data as Float32Array, 0, output.join(' '));
+    }
+  });
+
   test('batches, half precision and images at once change nothing', async () => {
     const output = ['fine', 'coarse'];
     const expected = (await features(model, { output })).tensor.data as Float32Array;

@@ -2,6 +2,7 @@
 import {
   defaultModel,
   type ErrorCode,
+  type Estimate,
   Extractor,
   type ExtractorOptions,
   type ExtractorStats,
@@ -172,4 +173,19 @@ export function parts(): void {
   const error = new ManyscaleError('ERR_BUSY', 'busy', { cause: [options, wrong] });
   same<typeof error.code, ErrorCode>(true);
   new Tensor('float32', new Float32Array(1), [1]);
+}
+
+export async function costs(extractor: Extractor, signal: AbortSignal): Promise<void> {
+  const estimate = await extractor.estimate(
+    { height: 3000, width: 4000 },
+    { scales: [1, 2], fit: 'crop', budget: { milliseconds: 200, bytes: 2 ** 30 }, signal },
+  );
+  same<typeof estimate, Estimate>(true);
+  // The count is absent where the graph cannot be read.
+  same<typeof estimate.multiplyAdds, number | undefined>(true);
+  await extractor.extract('photo.jpg', { ...estimate.options, signal });
+  const sides = estimate.gaveUp.flatMap((one) => (one.what === 'imageSize' ? [one.from.height] : []));
+  same<typeof sides, number[]>(true);
+  // @ts-expect-error no such limit
+  await extractor.estimate({ height: 1, width: 1 }, { budget: { seconds: 1 } });
 }

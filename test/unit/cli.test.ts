@@ -220,6 +220,16 @@ describe('extract', () => {
     expect(readSafetensors(tensors).tensors.get('temple.jpg')?.data).toEqual(new Uint16Array(buffer));
   });
 
+  it('joins several outputs', async () => {
+    const out = file('joined.npy');
+    const child = await manyscale(['extract', temple, '--output', 'feat_s16,feat_s32', '--json', '-o', out]);
+    expectExit(child, 0);
+    expect(JSON.parse(child.stdout)).toMatchObject({ output: 'feat_s16,feat_s32', images: [{ shape: [416, 14, 14] }] });
+    await using extractor = await Extractor.load(defaultModel, { output: ['feat_s16', 'feat_s32'] });
+    const { tensor } = await extractor.extract(temple);
+    expect(readFloat32(out)).toEqual({ shape: [416, 14, 14], data: tensor.data });
+  });
+
   it('passes options on to the library', async () => {
     const out = file('options.npy');
     const options = [

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Cost, chooseWithin, excess, scalesUpTo, type Wish } from '../../src/cost/budget.js';
 import { predictTime, type Speed } from '../../src/cost/speed.js';
-import { type Budget, checkEstimateOptions } from '../../src/options.js';
+import { checkEstimateOptions } from '../../src/options/extractor.js';
+import type { Budget } from '../../src/options/options.js';
 import { makeRandom, makeSeed } from '../helpers/random.js';
 import { expectCode } from './rejection.js';
 

@@ -6,7 +6,7 @@ import { create } from '@bufbuild/protobuf';
 import { afterAll, describe, expect, it } from 'vitest';
 import { vitModel as randomVit, VIT_S16 } from '../../bench/models/vit.mjs';
 import { countProducts, weightlessBytes, weightlessFile } from '../../src/cost/products.js';
-import { defaultModel } from '../../src/default-model.js';
+import { defaultModel } from '../../src/model/default-model.js';
 import { type Attributes, makeModel, makeNode, makeTensor, makeValue } from '../../src/onnx/build.js';
 import { decodeModel, encodeModel } from '../../src/onnx/codec.js';
 import { readModelAlone } from '../../src/onnx/file.js';
@@ -24,7 +24,7 @@ async function count(model: Uint8Array | string, tile: number | [number, number]
     runtime: findRuntime(undefined).path,
     inputName: 'pixel_values',
     inputDims: [batch, 3, height, width],
-    configuration: { input: 0, output: 0, tile: { height, width }, fixedBatch: batch },
+    configuration: { input: 0, outputs: [0], tile: { height, width }, fixedBatch: batch, layout: 'nchw' as const },
   };
   return countProducts(weightless, session, new AbortController().signal);
 }

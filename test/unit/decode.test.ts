@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import sharp, { type Sharp } from 'sharp';
 import { expect, test } from 'vitest';
-import { type Decoding, decodeImage, planDecoding } from '../../src/decode.js';
-import { type EncodedImage, openImage } from '../../src/encoded.js';
+import { type Decoding, decodeImage, planDecoding } from '../../src/images/decode.js';
+import { type EncodedImage, openImage } from '../../src/images/encoded.js';
 import type { NativeImage, NativeSize } from '../../src/native/addon.js';
 import { photo } from '../helpers/paths.js';
 

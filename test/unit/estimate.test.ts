@@ -1,7 +1,7 @@
 // Extractor.estimate: its figures against what extract() gives and the model's shape. No time is compared with a clock.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Estimate, Extractor, ManyscaleError } from '../../src/index.js';
-import { patchModel } from '../helpers/models.js';
+import { type Estimate, Extractor, type ExtractorOptions, ManyscaleError } from '../../src/index.js';
+import { patchModel, severalOutputsModel } from '../helpers/models.js';
 import { expectCode } from './rejection.js';
 
 const PER_TILE = (32 / 8) ** 2 * 6 * 3 * 8 ** 2;
@@ -173,4 +173,64 @@ it('a model whose every batch has one size is measured in whole batches', async 
   const one = await own.estimate({ height: 32, width: 32 }, { scales: [1] });
   expect(four.milliseconds).toBeCloseTo(one.milliseconds, 9);
   expect(milliseconds).toBeGreaterThanOrEqual(one.milliseconds);
+});
+
+it.each(['float32', 'float16', 'uint8'] as const)('counts a model of %s tiles, channels last', async (inputType) => {
+  await using own = await Extractor.load(patchModel({ inputType, channelsLast: true }), { scales: [1] });
+  const { multiplyAdds, notes, bytes: memory } = await own.estimate(size);
+  expect({ multiplyAdds, notes }).toEqual({ multiplyAdds: PER_TILE, notes: [] });
+  const { workers, maxBatch } = own.info.batching;
+  const element = { float32: 4, float16: 2, uint8: 1 }[inputType];
+  expect(memory.tiles).toBe(16 * 6 * 4 + workers * maxBatch * 3 * 32 * 32 * element);
+});
+
+it('has the features of all outputs that are joined', async () => {
+  await using own = await Extractor.load(severalOutputsModel(), { scales: [1], output: ['map', 'pooled'] });
+  const { bytes: memory, plan } = await own.estimate(size);
+  const { workers, maxBatch } = own.info.batching;
+  expect(memory.tiles - workers * maxBatch * 3 * 32 * 32 * 4).toBe((16 + 1) * 6 * 4);
+  expect(plan.dims).toEqual([12, 4, 4]);
+});
+
+describe('other ways of cutting', () => {
+  const ways: ExtractorOptions[] = [
+    { preset: 'llava-s2' },
+    { preset: 'dynamic-s2' },
+    { preset: 'internvl', maxTiles: 6 },
+    {
+      preset: 'anyres',
+      imageSizes: [
+        [64, 96],
+        [96, 64],
+      ],
+    },
+    { fit: 'keep', scales: [1, 3], dropPrefixTokens: true },
+    { fit: 'keep', uneven: 'pad', scales: [1, 3] },
+    { overlap: 8, uneven: 'pad' },
+  ];
+  const image = { ...size, data: new Uint8Array(size.height * size.width * 3), channels: 3 } as const;
+
+  it.each(ways)('%j: the estimate is of what extract() does', async (way) => {
+    await using own = await Extractor.load(bytes, way);
+    const { options, plan, tiles, tokens, bytes: memory, multiplyAdds } = await own.estimate(size);
+    expect(plan).toEqual(own.plan(size));
+    const before = own.stats().tiles.done;
+    const { tensor, scales } = await own.extract(image, options);
+    expect(own.stats().tiles.done - before).toBe(tiles);
+    expect(plan.dims).toEqual(tensor.dims);
+    expect(memory.features).toBe(4 * tensor.data.length);
+    expect(tokens).toBe(tensor.data.length / (tensor.dims.at(-1) as number));
+    expect(multiplyAdds).toBe(PER_TILE * sum(scales.map(({ rows, columns }) => rows * columns)));
+  });
+
+  it.each(ways)('%j: a budget is kept or said not to be, and its options serve', async (way) => {
+    await using own = await Extractor.load(bytes, way);
+    const { multiplyAdds: all = 0 } = await own.estimate(size);
+    const budget = { multiplyAdds: all - 1 };
+    const { fits, over, multiplyAdds = 0, options, plan } = await own.estimate(size, { budget });
+    expect(fits).toBe(multiplyAdds <= budget.multiplyAdds);
+    expect(over).toEqual(fits ? undefined : { multiplyAdds: multiplyAdds - budget.multiplyAdds });
+    const { tensor } = await own.extract(image, options);
+    expect(tensor.dims).toEqual(plan.dims);
+  });
 });

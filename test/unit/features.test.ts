@@ -1,10 +1,10 @@
 // Features.vector, and how a model's shapes are read where no native code is needed.
 import { describe, expect, test } from 'vitest';
 import { Features, type FeaturesInit } from '../../src/features.js';
-import { readMetadata } from '../../src/metadata.js';
-import { chooseInput, choosePreprocess } from '../../src/model.js';
+import { chooseInput, choosePreprocess } from '../../src/model/input.js';
+import { readMetadata } from '../../src/model/metadata.js';
+import { candidateOutputs } from '../../src/model/outputs.js';
 import type { NativeValueInfo } from '../../src/native/addon.js';
-import { candidateOutputs } from '../../src/outputs.js';
 import { checkFloatTensor, isDetached, Tensor } from '../../src/tensor.js';
 import { expectCode } from './rejection.js';
 
@@ -222,6 +222,18 @@ describe("a model's preprocessing", () => {
       resize: 'metadata',
       channelOrder: 'default',
     });
+  });
+
+  test('a model that takes bytes normalises them itself, whatever files say; options and metadata say otherwise', () => {
+    const configured = { mean: [0.5], std: [0.25], rescale: 1 / 127.5, resize: 'pillow-bilinear' } as const;
+    const { preprocess, sources } = choosePreprocess({}, {}, configured, 'uint8');
+    expect(preprocess).toMatchObject({ mean: [0, 0, 0], std: [1, 1, 1], rescale: 1, resize: 'pillow-bilinear' });
+    expect(sources).toMatchObject({ mean: 'model', std: 'model', rescale: 'model', resize: 'configuration' });
+    const given = choosePreprocess({ rescale: 0.5 }, { mean: [-1] }, configured, 'uint8');
+    expect(given.preprocess).toMatchObject({ mean: [-1, -1, -1], std: [1, 1, 1], rescale: 0.5 });
+    expect(given.sources).toMatchObject({ mean: 'metadata', std: 'model', rescale: 'option' });
+    for (const type of ['float32', 'float16'])
+      expect(choosePreprocess({}, {}, configured, type).sources.rescale).toBe('configuration');
   });
 
   test('all defaults', () => {

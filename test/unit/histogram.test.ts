@@ -1,7 +1,7 @@
 // Histograms of durations: counts, exact parts, and percentiles within the error that is promised.
 
 import { describe, expect, test } from 'vitest';
-import { Histogram } from '../../src/histogram.js';
+import { Histogram } from '../../src/pipeline/histogram.js';
 import { makeRandom, makeSeed } from '../helpers/random.js';
 
 function filled(values: Iterable<number>): Histogram {

@@ -1,7 +1,7 @@
 // An image's run gives its ticket back exactly when nothing uses the memory that it stands for, however it ends.
 
 import { expect, test, vi } from 'vitest';
-import { ImageRun } from '../../src/image-run.js';
+import { ImageRun } from '../../src/pipeline/image-run.js';
 
 const ticket = () => ({ release: vi.fn() });
 const settle = () => new Promise((resolve) => setTimeout(resolve, 1));

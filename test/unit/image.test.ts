@@ -8,11 +8,11 @@ import { runInNewContext } from 'node:vm';
 import { deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { decodeImage, planDecoding } from '../../src/decode.js';
-import { type OpenOptions, openImage, ownSource } from '../../src/encoded.js';
-import { type ImageSource, recogniseImage, recognisePixels } from '../../src/image.js';
+import { decodeImage, planDecoding } from '../../src/images/decode.js';
+import { type OpenOptions, openImage, ownSource } from '../../src/images/encoded.js';
+import { type ImageSource, recogniseImage, recognisePixels } from '../../src/images/image.js';
 import type { NativeImage } from '../../src/native/addon.js';
-import { DEFAULTS } from '../../src/options.js';
+import { DEFAULTS } from '../../src/options/defaults.js';
 import { expectCode } from './rejection.js';
 
 let folder = '';

@@ -4,7 +4,7 @@ import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManyscaleError } from '../../src/errors.js';
 import type { Features } from '../../src/features.js';
-import { type ExtractResult, extractEach, type StartedImage } from '../../src/many.js';
+import { type ExtractResult, extractEach, type StartedImage } from '../../src/pipeline/many.js';
 import { expectCode } from './rejection.js';
 
 const unhandled: unknown[] = [];

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { checkModelSource } from '../../src/model-source.js';
+import { checkModelSource } from '../../src/model/source.js';
 import { expectCode } from './rejection.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'manyscale-model-'));

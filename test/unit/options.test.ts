@@ -3,17 +3,9 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { abortable, checkSignal } from '../../src/abort.js';
 import { describe as show } from '../../src/errors.js';
-import {
-  checkBackground,
-  checkExtractManyOptions,
-  checkExtractOptions,
-  checkExtractorOptions,
-  checkPreprocess,
-  checkScaleOptions,
-  fillPreprocess,
-  mergeScaleOptions,
-  planOptions,
-} from '../../src/options.js';
+import { checkExtractManyOptions, checkExtractOptions, checkExtractorOptions } from '../../src/options/extractor.js';
+import { checkBackground, checkPreprocess, fillPreprocess } from '../../src/options/preprocess.js';
+import { checkScaleOptions, mergeScaleOptions, planOptions } from '../../src/options/scale.js';
 import { expectCode } from './rejection.js';
 
 describe('scale options', () => {
@@ -143,16 +135,6 @@ describe("the Extractor's options", () => {
       dtype: 'float32',
     });
     expect(checkExtractorOptions({ imageSizes: [448] }).scale).toEqual({ imageSizes: [{ height: 448, width: 448 }] });
-  });
-
-  test.each<[string, object]>([
-    ['preset', { preset: 'anyres' }],
-    ['overlap', { overlap: 0.5 }],
-    ['maxTiles', { maxTiles: 4 }],
-    ['fit', { fit: 'keep' }],
-  ])('refuses %s, which is later work, instead of ignoring it', async (name, options) => {
-    const message = new RegExp(`${name}.*not available in this version`);
-    await expectCode(() => checkExtractorOptions(options), 'ERR_INVALID_ARGUMENT', message);
   });
 
   test.each(['cuda', 'tensorrt'] as const)('refuses the device %s', async (device) => {

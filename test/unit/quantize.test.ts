@@ -2,9 +2,9 @@
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { vitModel as randomVit, VIT_S16 } from '../../bench/models/vit.mjs';
-import { defaultModel } from '../../src/default-model.js';
+import { noiseImage } from '../../src/images/noise.js';
 import { Extractor } from '../../src/index.js';
-import { noiseImage } from '../../src/noise.js';
+import { defaultModel } from '../../src/model/default-model.js';
 import { type Attributes, makeModel, makeNode, makeTensor, makeValue } from '../../src/onnx/build.js';
 import { decodeModel, encodeModel } from '../../src/onnx/codec.js';
 import { readModel, wholeModel } from '../../src/onnx/file.js';

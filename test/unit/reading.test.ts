@@ -4,7 +4,8 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Extractor, type ExtractorOptions } from '../../src/index.js';
-import { metadataOf, readMetadata } from '../../src/metadata.js';
+import { metadataOf } from '../../src/model/info.js';
+import { readMetadata } from '../../src/model/metadata.js';
 import { Repositories } from '../helpers/configured.js';
 import { type PatchModelOptions, patchModel, positionedModel, severalOutputsModel } from '../helpers/models.js';
 import { expectCode } from './rejection.js';
@@ -46,6 +47,13 @@ const image = {
 };
 const open = (options?: PatchModelOptions) => patchModel({ tile: ['height', 'width'], ...options });
 const vit = { image_processor_type: 'ViTImageProcessor' };
+
+test('a uint8 model takes pixels as they are, and says which values of its files are not used', async () => {
+  const processor = { ...vit, size: 32, image_mean: [0.5, 0.5, 0.5] };
+  const { info } = await load(publish({ model: patchModel({ inputType: 'uint8' }), processor }));
+  expect(info.preprocess).toMatchObject({ mean: [0, 0, 0], std: [1, 1, 1], rescale: 1, resize: 'pillow-bilinear' });
+  expect(info.notes.join('\n')).toMatch(/takes uint8 pixels, which it normalises itself: mean, std.* not used/);
+});
 
 test('a published model needs no options: the features are those of all of them given', async () => {
   const processor = {

@@ -1,7 +1,7 @@
 // A limit on how much goes on at once: never more than there are places, in order, and no place is lost.
 
 import { expect, test } from 'vitest';
-import { Slots } from '../../dist/slots.js';
+import { Slots } from '../../dist/pipeline/slots.js';
 
 test('never more at once than there are places, first come, first served', async () => {
   const slots = new Slots(2);

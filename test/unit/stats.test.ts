@@ -1,7 +1,7 @@
 // The counts of an Extractor: every image is in one of them, and what is told is frozen plain data.
 
 import { expect, test } from 'vitest';
-import { Recorder, STAGES } from '../../src/stats.js';
+import { Recorder, STAGES } from '../../src/pipeline/stats.js';
 
 const native = {
   tiles: { queued: 3, running: 4, done: 30 },

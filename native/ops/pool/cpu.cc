@@ -219,10 +219,12 @@ inline void token_cell(const View& view, const ScaleView& scale, int64_t image, 
     std::memcpy(to, token(top, left), static_cast<size_t>(channels) * sizeof(float));
     return;
   }
-  if (scale.y.weight) {
+  if (scale.y.blend) {
+    const float* const down = scale.y.blend->weight;
+    const float* const across = scale.x.blend->weight;
     WeightedRowSum sum(channels, to, scale.y.size[row], scale.x.size[column]);
     for (int64_t y = top; y < bottom; y++) {
-      for (int64_t x = left; x < right; x++) sum.add(token(y, x), scale.y.weight[y] * scale.x.weight[x]);
+      for (int64_t x = left; x < right; x++) sum.add(token(y, x), down[y] * across[x]);
     }
     sum.end();
     return;
@@ -390,31 +392,143 @@ inline void average_even(const float* staged, int64_t rows, int64_t cells, float
   }
 }
 
-// The same where tiles overlap. Entries of an axis are in the order of merged cells; those of one tile that follow one another in `x` are
-// met with a stride of as many tiles as share them, and so are gone through one by one.
-void blend_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, float* to) {
+constexpr int64_t kMargin = kLanes;    // of zeros on both sides of a tile's row
+constexpr int64_t kRowFloats = 4096;   // rows of all tiles beside each other, with margins
+constexpr int64_t kMostTogether = 64;  // tiles that share a merged row
+
+// One row of cells of one row of tiles, and its share of a merged row.
+struct RowShare {
+  const float* const* tiles;
+  int64_t offset;  // of the row in a tile
+  float weight;
+};
+
+// The sum of all shares of one column of tiles: `count` cells, at least a vector of them. The last vector overlaps the one before.
+template <typename Vector>
+inline void sum_shares(const RowShare* shares, int64_t share_count, int64_t tile, int64_t count, float* to) {
+  constexpr int64_t lanes = sizeof(Vector) / sizeof(float);
+  for (int64_t i = 0; i < count; i += lanes) {
+    const int64_t at = smaller(i, count - lanes);
+    Vector sum = {};
+    for (int64_t s = 0; s < share_count; s++) sum += shares[s].weight * load<Vector>(shares[s].tiles[tile] + shares[s].offset + at);
+    store(to + at, sum);
+  }
+}
+inline void sum_row(const RowShare* shares, int64_t share_count, int64_t tile, int64_t count, float* to) {
+  if (count >= kLanes) return sum_shares<Floats>(shares, share_count, tile, count, to);
+  if (kLanes > 8 && count >= 8) return sum_shares<Floats8>(shares, share_count, tile, count, to);
+  if (kLanes > 4 && count >= 4) return sum_shares<Floats4>(shares, share_count, tile, count, to);
+  for (int64_t i = 0; i < count; i++) {
+    to[i] = 0;
+    for (int64_t s = 0; s < share_count; s++) to[i] += shares[s].weight * shares[s].tiles[tile][shares[s].offset + i];
+  }
+}
+
+// Whether blend_rows has room for the scale's tiles.
+inline bool can_blend_rows(const ScaleView& scale) {
+  const BlendView& across = *scale.x.blend;
+  return across.tiles <= kRowFloats / (scale.grid_width + 2 * kMargin) && scale.y.blend->most_shares <= kMostTogether;
+}
+
+// Merged cells top .. bottom - 1, left .. right - 1 of one channel where tiles overlap; row y goes to row_of(y). First the rows of all tiles that have
+// the row become one, each column of tiles for itself, then these are weighed and added across: every merged cell is written once.
+template <typename RowOf>
+inline void blend_rows(const View& view, const ScaleView& scale, int64_t image, int64_t channel, int64_t top, int64_t bottom, int64_t left, int64_t right,
+                       RowOf row_of) {
+  const BlendView& down = *scale.y.blend;
+  const BlendView& across = *scale.x.blend;
+  const int64_t grid = scale.grid_width;
+  const int64_t pitch = grid + 2 * kMargin;
+  float rows[kRowFloats];
+  for (int64_t i = 0; i < across.tiles * pitch; i++) rows[i] = 0;
+  int64_t first = 0;  // tile that has the leftmost cell
+  while (across.start[first] + grid <= left) first++;
+  for (int64_t y = top; y < bottom; y++) {
+    RowShare shares[kMostTogether];
+    int64_t count = 0;
+    for (int64_t k = down.begin[y]; k < down.begin[y + 1]; k++) {
+      shares[count++] = {scale.tiles + scale.y.tile[k] * scale.columns * view.batch + image, (channel * scale.grid_height + scale.y.cell[k]) * grid,
+                         down.weight[k]};
+    }
+    int64_t end = first;
+    for (; end < across.tiles && across.start[end] < right; end++) sum_row(shares, count, end * view.batch, grid, rows + end * pitch + kMargin);
+    float* const to = row_of(y);
+    int64_t t = first;
+    for (int64_t x = left; x < right; x += kLanes) {
+      while (across.start[t] + grid <= x) t++;
+      Floats sum = {};
+      for (int64_t u = t; u < end && across.start[u] < x + kLanes; u++) {
+        const int64_t cell = x - across.start[u];  // may be in the margins, where rows are 0
+        sum += load<Floats>(across.window + u * grid + cell) * load<Floats>(rows + u * pitch + kMargin + cell);
+      }
+      simd::store_first(to + (x - left), sum, static_cast<int>(smaller(right - x, kLanes)));
+    }
+  }
+}
+
+// A bin of an overlapping scale's merged cells, whatever its size.
+float blend_bin(const View& view, const ScaleView& scale, int64_t image, int64_t channel, int64_t row, int64_t column) {
   const AxisView& y = scale.y;
   const AxisView& x = scale.x;
   const int64_t plane = channel * scale.grid_height * scale.grid_width;
-  for (int64_t row = piece.row; row < piece.row + piece.rows; row++) {
-    float* const out = to + (row - piece.row) * piece.columns;
-    for (int64_t i = 0; i < piece.columns; i++) out[i] = 0;
-    for (int64_t k = y.first[row]; k < y.last[row]; k++) {
-      const float* const* const tiles = scale.tiles + y.tile[k] * scale.columns * view.batch + image;
-      const int64_t line = plane + y.cell[k] * scale.grid_width;
-      for (int64_t i = 0; i < piece.columns; i++) {
-        float sum = 0;
-        for (int64_t m = x.first[piece.column + i]; m < x.last[piece.column + i]; m++) sum += x.weight[m] * tiles[x.tile[m] * view.batch][line + x.cell[m]];
-        out[i] += y.weight[k] * sum;
+  float sum = 0;
+  for (int64_t k = y.first[row]; k < y.last[row]; k++) {
+    const float* const* const tiles = scale.tiles + y.tile[k] * scale.columns * view.batch + image;
+    const int64_t line = plane + y.cell[k] * scale.grid_width;
+    float part = 0;
+    for (int64_t m = x.first[column]; m < x.last[column]; m++) part += x.blend->weight[m] * tiles[x.tile[m] * view.batch][line + x.cell[m]];
+    sum += y.blend->weight[k] * part;
+  }
+  return sum / y.size[row] / x.size[column];
+}
+
+// Averages of one piece where tiles overlap: merged in the first-level cache where there is room, then averaged as others are.
+void blend_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, float* to) {
+  const AxisView& axis_y = scale.y;
+  const AxisView& axis_x = scale.x;
+  const int64_t top = axis_y.blend->merged_first[piece.row];
+  const int64_t bottom = axis_y.blend->merged_last[piece.row + piece.rows - 1];
+  const int64_t left = axis_x.blend->merged_first[piece.column];
+  const int64_t right = axis_x.blend->merged_last[piece.column + piece.columns - 1];
+  const int64_t width = right - left;
+  const bool by_rows = can_blend_rows(scale);
+  if (by_rows && axis_y.ratio == 1 && axis_x.ratio == 1) {
+    return blend_rows(view, scale, image, channel, top, bottom, left, right, [&](int64_t y) { return to + (y - top) * piece.columns; });
+  }
+  if (!by_rows || bottom - top > kStaged / width) {
+    for (int64_t row = 0; row < piece.rows; row++) {
+      for (int64_t column = 0; column < piece.columns; column++) {
+        to[row * piece.columns + column] = blend_bin(view, scale, image, channel, piece.row + row, piece.column + column);
       }
     }
-    for (int64_t i = 0; i < piece.columns; i++) out[i] = out[i] / y.size[row] / x.size[piece.column + i];
+    return;
+  }
+  float staged[kStaged];
+  const int64_t height = axis_y.ratio;
+  if (height > 0 && (axis_x.ratio == 2 || axis_x.ratio == 3)) {
+    blend_rows(view, scale, image, channel, top, bottom, left, right,
+               [&](int64_t y) { return staged + ((y - top) % height * piece.rows + (y - top) / height) * width; });
+    if (axis_x.ratio == 2) average_even<2>(staged, height, piece.cells(), to);
+    if (axis_x.ratio == 3) average_even<3>(staged, height, piece.cells(), to);
+    return;
+  }
+  blend_rows(view, scale, image, channel, top, bottom, left, right, [&](int64_t y) { return staged + (y - top) * width; });
+  for (int64_t row = piece.row; row < piece.row + piece.rows; row++) {
+    float* const out = to + (row - piece.row) * piece.columns;
+    for (int64_t i = 0; i < piece.columns; i++) {
+      float sum = 0;
+      for (int64_t y = axis_y.blend->merged_first[row]; y < axis_y.blend->merged_last[row]; y++) {
+        const float* const line = staged + (y - top) * width - left;
+        for (int64_t x = axis_x.blend->merged_first[piece.column + i]; x < axis_x.blend->merged_last[piece.column + i]; x++) sum += line[x];
+      }
+      out[i] = sum / axis_y.size[row] / axis_x.size[piece.column + i];
+    }
   }
 }
 
 // Averages of one piece of one output plane, cell after cell.
 void average_piece(const View& view, const ScaleView& scale, int64_t image, int64_t channel, const Piece& piece, float* to) {
-  if (scale.y.weight) return blend_piece(view, scale, image, channel, piece, to);
+  if (scale.y.blend) return blend_piece(view, scale, image, channel, piece, to);
   const AxisView& axis_y = scale.y;
   const AxisView& axis_x = scale.x;
   const int64_t cells = piece.cells();

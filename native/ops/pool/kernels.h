@@ -6,16 +6,30 @@
 
 namespace manyscale::pool {
 
+// What an axis has beside, where tiles overlap: merged cells that are sums of several tiles' shares.
+struct BlendView {
+  const float* weight;          // of each entry; those of a merged cell sum to 1
+  const int64_t* begin;         // [merged + 1] the entries of merged cell m are begin[m] .. begin[m + 1] - 1
+  const int64_t* merged_first;  // of each bin: its merged cells
+  const int64_t* merged_last;
+  int64_t most_shares;  // entries of a merged cell, at most
+  int64_t tiles;
+  const int64_t* start;  // [tiles] the merged cell of each tile's first
+  const float* window;   // [tiles, grid] the weight of each tile's cells; kWindowMargin more numbers may be read on both sides
+};
+
+inline constexpr int64_t kWindowMargin = 16;
+
 // One axis of one scale. Output index i averages what its bin has: the entries first[i] .. last[i] - 1, each cell[k] of tile tile[k]. An entry is a
-// merged cell or, where tiles overlap, one tile's share of it, which counts by weight[k]; the weights of a merged cell sum to 1.
+// merged cell or, where tiles overlap, one tile's share of it.
 struct AxisView {
   const int64_t* first;
   const int64_t* last;
   const int64_t* tile;
   const int64_t* cell;
-  const float* weight;  // null where tiles do not overlap
-  const float* size;    // of each bin, in merged cells
-  int64_t ratio;        // every bin has this many cells and bins share none; 0 when bins are uneven
+  const float* size;       // of each bin, in merged cells
+  int64_t ratio;           // every bin has this many merged cells and bins share none; 0 when bins are uneven
+  const BlendView* blend;  // null where tiles do not overlap
 };
 
 struct ScaleView {

@@ -12,26 +12,37 @@ namespace {
 const Kernels& cpu_kernels() { return MANYSCALE_ACTIVE_KERNELS(); }
 
 // One axis of one scale, laid out for the kernels.
-struct Axis {
-  std::vector<int64_t> first, last;
-  std::vector<float> size;
-  BlendAxis merged;
-  bool weighted;
-  int64_t ratio;
-
-  Axis(int64_t tiles, int64_t grid, const std::vector<int64_t>& starts, int64_t in, int64_t out, bool overlaps, Blend blend)
-      : merged(make_blend_axis(tiles, grid, starts, in, blend)), weighted(overlaps), ratio(in % out == 0 ? in / out : 0) {
+class Axis {
+ public:
+  Axis(int64_t tiles, int64_t grid, const std::vector<int64_t>& starts, int64_t in, int64_t out, Blend blend)
+      : merged_(make_blend_axis(tiles, grid, starts, in, blend)), starts_(starts), ratio_(in % out == 0 ? in / out : 0) {
     for (int64_t i = 0; i < out; i++) {
-      const int64_t begin = i * in / out;
-      const int64_t end = ceil_div((i + 1) * in, out);
-      first.push_back(merged.begin[static_cast<size_t>(begin)]);
-      last.push_back(merged.begin[static_cast<size_t>(end)]);
-      size.push_back(static_cast<float>(end - begin));
+      merged_first_.push_back(i * in / out);
+      merged_last_.push_back(ceil_div((i + 1) * in, out));
+      first_.push_back(merged_.begin[static_cast<size_t>(merged_first_.back())]);
+      last_.push_back(merged_.begin[static_cast<size_t>(merged_last_.back())]);
+      size_.push_back(static_cast<float>(merged_last_.back() - merged_first_.back()));
     }
+    if (starts.empty()) return;
+    window_.resize(static_cast<size_t>(tiles * grid + 2 * kWindowMargin));
+    for (size_t k = 0; k < merged_.tile.size(); k++) window_[static_cast<size_t>(kWindowMargin + merged_.tile[k] * grid + merged_.cell[k])] = merged_.weight[k];
+    for (size_t m = 1; m < merged_.begin.size(); m++) most_shares_ = std::max(most_shares_, merged_.begin[m] - merged_.begin[m - 1]);
   }
-  AxisView view() const {
-    return {first.data(), last.data(), merged.tile.data(), merged.cell.data(), weighted ? merged.weight.data() : nullptr, size.data(), ratio};
+  // Views hold pointers into the axis, which must have come to its place.
+  AxisView view() {
+    blend_ = {
+        merged_.weight.data(), merged_.begin.data(),          merged_first_.data(), merged_last_.data(), most_shares_, static_cast<int64_t>(starts_.size()),
+        starts_.data(),        window_.data() + kWindowMargin};
+    return {first_.data(), last_.data(), merged_.tile.data(), merged_.cell.data(), size_.data(), ratio_, starts_.empty() ? nullptr : &blend_};
   }
+
+ private:
+  BlendAxis merged_;
+  std::vector<int64_t> starts_, first_, last_, merged_first_, merged_last_;
+  std::vector<float> size_, window_;
+  int64_t ratio_;
+  int64_t most_shares_ = 0;
+  BlendView blend_{};
 };
 
 // Units of work are large enough to be worth a hand-over between threads and small enough to share them evenly.
@@ -52,8 +63,8 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
   int64_t bytes = 0;  // read and written for one image
   for (size_t i = 0; i < params.scales.size(); i++) {
     const ScaleParams& s = params.scales[i];
-    axes.emplace_back(s.rows, s.grid.height, s.tops, s.merged.height, params.grid.height, s.overlaps(), params.blend);
-    axes.emplace_back(s.columns, s.grid.width, s.lefts, s.merged.width, params.grid.width, s.overlaps(), params.blend);
+    axes.emplace_back(s.rows, s.grid.height, s.tops, s.merged.height, params.grid.height, params.blend);
+    axes.emplace_back(s.columns, s.grid.width, s.lefts, s.merged.width, params.grid.width, params.blend);
     scales.push_back({tiles.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width, s.channels, s.channel_offset, axes[2 * i].view(),
                       axes[2 * i + 1].view()});
     bytes += s.rows * s.columns * params.tile_elements(i) * static_cast<int64_t>(sizeof(float));

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { defaultModel } from '../../default-model.js';
+import { defaultModel } from '../../model/default-model.js';
 import { readBuildInfo, readKernels, readRuntimeInfo } from '../../native/calls.js';
 import { addonReport } from '../../native/load.js';
 import { findRuntime } from '../../runtime.js';

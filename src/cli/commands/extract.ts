@@ -3,11 +3,12 @@
 import { basename, extname, normalize } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Features } from '../../features.js';
-import { DEFAULTS } from '../../options.js';
+import { DEFAULTS } from '../../options/defaults.js';
 import { CommandError, report } from '../errors.js';
 import { type OutputFile, writeAtomically } from '../files.js';
 import { npyWriter } from '../npy.js';
 import {
+  addCuttingOptions,
   addImageOptions,
   addModelOption,
   addReadingOptions,
@@ -59,6 +60,7 @@ export function addExtract(program: Command, signal: AbortSignal): void {
   );
   addModelOption(command);
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command).option(
     '--fast-decode',
     'decode large JPEG images at a reduced size of at least twice the largest scale: faster, slightly other features',

@@ -4,11 +4,11 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ManyscaleError } from '../../errors.js';
-import { type ExtractorInfo, type OutputInfo, type ValueInfo, valueInfo } from '../../info.js';
-import { FROM } from '../../reading.js';
-import { showSides } from '../../sides.js';
+import { showSides } from '../../geometry/sides.js';
+import { type ExtractorInfo, type OutputInfo, type ValueInfo, valueInfo } from '../../model/info.js';
+import { FROM } from '../../model/reading.js';
 import { EXIT, report } from '../errors.js';
-import { addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
+import { addCuttingOptions, addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
 import { facts } from '../table.js';
 
 interface InspectFlags extends ModelFlags {
@@ -26,6 +26,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
     .argument('[model]', 'an ONNX file (default: the embedded model)')
     .option('--json', 'as JSON');
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command);
   command
     .addHelpText(
@@ -59,7 +60,7 @@ async function inspect(path: string | undefined, flags: InspectFlags, signal: Ab
   // The runtime reads it, so what the file declares can be shown.
   const { findRuntime } = await import('../../runtime.js');
   const { loadSession } = await import('../../native/calls.js');
-  const { checkModelSource } = await import('../../model-source.js');
+  const { checkModelSource } = await import('../../model/source.js');
   const { path: runtime } = findRuntime(loadOptions(flags).runtimeLibrary);
   const defaults = { maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0 };
   const source = await checkModelSource(model);

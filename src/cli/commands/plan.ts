@@ -2,10 +2,12 @@
 
 import type { Command } from 'commander';
 import type { Estimate } from '../../cost/estimate.js';
-import { type Budget, DEFAULTS } from '../../options.js';
-import type { Size } from '../../plan.js';
+import type { Size } from '../../geometry/plan.js';
+import { DEFAULTS } from '../../options/defaults.js';
+import type { Budget } from '../../options/options.js';
 import { EXIT } from '../errors.js';
 import {
+  addCuttingOptions,
   addImageOptions,
   addModelOption,
   addReadingOptions,
@@ -49,6 +51,7 @@ export function addPlan(program: Command, signal: AbortSignal): void {
   addScaleOptions(command, DEFAULTS.scales);
   addModelOption(command);
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command);
   command
     .addHelpText(
@@ -99,7 +102,7 @@ async function plan(flags: PlanFlags, signal: AbortSignal): Promise<void> {
 async function readSize({ image, maxPixels, colorProfile }: PlanFlags): Promise<Size> {
   const [, width, height] = /^(\d+)x(\d+)$/i.exec(image) ?? [];
   if (width !== undefined) return { height: Number(height), width: Number(width) };
-  const { openImage } = await import('../../encoded.js');
+  const { openImage } = await import('../../images/encoded.js');
   const options = {
     maxPixels: maxPixels ?? DEFAULTS.maxPixels,
     colorProfile: colorProfile ?? DEFAULTS.colorProfile,
@@ -116,7 +119,7 @@ function describe(estimate: Estimate, model: string, tile: Size, budget: Budget 
   const time = (value: number) => formatAmount('milliseconds', value);
   const memory = (value: number) => formatAmount('bytes', value);
   const rows = scales.map((scale) => [
-    scale.scale === undefined ? '' : String(scale.scale),
+    scale.scale === undefined ? '' : String(Number(scale.scale.toFixed(3))),
     side(scale),
     `${scale.columns} x ${scale.rows}`,
     String(scale.tiles),

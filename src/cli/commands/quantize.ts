@@ -2,12 +2,13 @@
 
 import { extname, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { DEFAULTS } from '../../options.js';
+import { DEFAULTS } from '../../options/defaults.js';
 import type { ScaleSimilarity, Speeds } from '../../quantize/measure.js';
 import type { LayerCounts } from '../../quantize/quantize.js';
 import { CommandError } from '../errors.js';
 import { writeAtomically } from '../files.js';
 import {
+  addCuttingOptions,
   addImageOptions,
   addReadingOptions,
   addScaleOptions,
@@ -45,6 +46,7 @@ export function addQuantize(program: Command, signal: AbortSignal): void {
     .option('--json', 'the report as JSON on the standard output');
   addScaleOptions(command, DEFAULTS.scales);
   addReadingOptions(command);
+  addCuttingOptions(command);
   addImageOptions(command);
   command
     .addHelpText(
@@ -91,11 +93,11 @@ function check(model: string, { out, images, calibrate }: QuantizeFlags): void {
 async function quantize(path: string, flags: QuantizeFlags, signal: AbortSignal): Promise<void> {
   check(path, flags);
   const { Extractor } = await import('../../index.js');
-  const { metadataOf } = await import('../../metadata.js');
+  const { metadataOf } = await import('../../model/info.js');
   const { addMetadata } = await import('../../onnx/build.js');
   const { readModel, wholeModel } = await import('../../onnx/file.js');
   const { calibrate } = await import('../../quantize/calibrate.js');
-  const { noiseImage } = await import('../../noise.js');
+  const { noiseImage } = await import('../../images/noise.js');
   const { compareFeatures, measureSpeed } = await import('../../quantize/measure.js');
   const { quantizableLayers, quantizeLayers, rowSchemes } = await import('../../quantize/quantize.js');
   const { out, images = [] } = flags;
