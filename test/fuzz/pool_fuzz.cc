@@ -202,7 +202,6 @@ std::vector<std::unique_ptr<float[]>> scatter(Params& params, std::minstd_rand& 
   return buffers;
 }
 
-float widen(float value) { return value; }
 float widen(uint16_t bits) {  // a zero's sign is nobody's promise; other halves differ where their bits do
   return (bits & 0x7fff) == 0 ? 0.0F : static_cast<float>(bits);
 }

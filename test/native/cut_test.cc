@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <random>
 #include <string>
@@ -106,6 +107,17 @@ TEST_CASE("cut: overlaps without sense are refused") {
   CHECK(code(16, {100, 16}) == "ERR_INVALID_ARGUMENT");   // no part of the tile
   CHECK(code_of({10, 10}, overlapping({{450, 448}}, {224, 224}, 16, {16, 16})) == "ERR_INVALID_ARGUMENT");
   CHECK(code_of({10, 10}, overlapping({{kMaxSide, 224}}, {224, 224}, 223, {1, 1})) == "ERR_PLAN_TOO_LARGE");
+}
+
+TEST_CASE("cut: many scales of very many overlapping tiles are refused with the first that is too much") {
+  PlanOptions options;
+  options.scales.assign(kMaxScales, 1);
+  options.max_split_size = Size{32, 1};
+  options.overlap = 16;
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(code_of({kMaxSide, 1}, options) == "ERR_PLAN_TOO_LARGE");
+  // All of them would be a billion positions: many seconds, and 8 gigabytes.
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(1));
 }
 
 TEST_CASE("cut: plans from outside with positions or content that cannot be are refused") {
