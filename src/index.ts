@@ -23,6 +23,7 @@ export type {
   Fit,
   Layout,
   MultiscaleOptions,
+  PlanOptions,
   PoolOptions,
   Preprocess,
   Preset,

@@ -2,7 +2,7 @@
 
 import { abortable, checkSignal } from './abort.js';
 import { describe, invalid, ManyscaleError } from './errors.js';
-import { planFor, plannedPool } from './geometry/plan.js';
+import { overlapPlace, planFor, plannedPool } from './geometry/plan.js';
 import type { NativePlan, NativeScale } from './native/addon.js';
 import { runSplit } from './native/calls.js';
 import { DEFAULTS } from './options/defaults.js';
@@ -44,7 +44,7 @@ export async function multiscaleForward(
     checkFloatTensor(input, 'the input of multiscaleForward', [['batch', 'channels', 'height', 'width']]),
   );
   const { batch, channels, height, width } = image;
-  const plan = planFor({ height, width }, checked);
+  const plan = planFor({ height, width }, checked, overlapPlace(checked, patchSize));
 
   const calls = modelCalls(plan, batch, given.splitForward ?? false);
   const joined = hasOneTileShape(plan);

@@ -130,11 +130,12 @@ function joinBuffers(buffers: readonly Float32Array[]): Float32Array {
 export async function pool(tileFeatures: readonly TensorLike[], plan: Plan, options?: PoolOptions): Promise<Tensor> {
   const opened = openPlan(plan);
   const given = checkOptions(options, 'the options of pool');
+  const { patchSize: _, ...planned } = plannedPool(given);
   const { resizeOutputToIndex, ...rest } = checkScaleOptions({
-    ...plannedPool(given),
+    ...planned,
     ...(given.resizeOutputToIndex !== undefined && { resizeOutputToIndex: given.resizeOutputToIndex }),
   });
-  const patchSize = checkPatchSize(given.patchSize);
+  const patchSize = checkPatchSize(given.patchSize) ?? opened.pool.patchSize;
   const scales = opened.native.scales;
   if (!Array.isArray(tileFeatures) || tileFeatures.length !== scales.length) {
     throw invalid(`${scales.length} tensors, one per scale of the plan,`, 'tileFeatures', tileFeatures);

@@ -16,6 +16,12 @@ constexpr const char* kNames[kResizeModeCount] = {"torch-bicubic", "torch-biline
 
 constexpr int64_t kMaxWeights = int64_t{1} << 27;
 
+// Output pixels begin .. end - 1.
+struct Part {
+  int64_t begin;
+  int64_t end;
+};
+
 // Taps of one output pixel before they are packed into the table.
 template <typename Weight>
 struct Window {
@@ -59,9 +65,9 @@ double box_filter(double x) { return x > -0.5 && x <= 0.5 ? 1 : 0; }
 // PyTorch without antialias: ATen/native/cpu/UpSampleKernel.cpp, HelperInterpCubic and HelperInterpLinear. Taps outside
 // repeat the edge pixel: their weights are added to its weight. The scale is float32 but coordinates are double: float32 ones
 // differ from the golden data by 1e-5 at 5000 -> 672.
-void torch_direct(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<float>>& windows) {
+void torch_direct(ResizeMode mode, int64_t in, int64_t out, const Part& part, std::vector<Window<float>>& windows) {
   const float scale = static_cast<float>(in) / static_cast<float>(out);
-  for (int64_t i = 0; i < out; i++) {
+  for (int64_t i = part.begin; i < part.end; i++) {
     double coordinate = scale * (static_cast<double>(i) + 0.5) - 0.5;
     if (mode == ResizeMode::kTorchBilinear) coordinate = std::max(coordinate, 0.0);
     const int64_t base = std::min(static_cast<int64_t>(std::floor(coordinate)), in - 1);
@@ -83,7 +89,7 @@ void torch_direct(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<f
     }
     const int64_t low = std::clamp<int64_t>(start, 0, in - 1);
     const int64_t high = std::clamp<int64_t>(start + count - 1, 0, in - 1);
-    Window<float>& window = windows[i];
+    Window<float>& window = windows[i - part.begin];
     window.first = low;
     window.weights.assign(static_cast<size_t>(high - low + 1), 0.0F);
     for (int k = 0; k < count; k++) window.weights[std::clamp<int64_t>(start + k, 0, in - 1) - low] += taps[k];
@@ -91,16 +97,16 @@ void torch_direct(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<f
 }
 
 // PyTorch with antialias: HelperInterpBase::_compute_indices_min_size_weights_aa, whose mix of float and double is kept.
-void torch_antialias(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<float>>& windows) {
+void torch_antialias(ResizeMode mode, int64_t in, int64_t out, const Part& part, std::vector<Window<float>>& windows) {
   const float scale = static_cast<float>(in) / static_cast<float>(out);
   const int interpolation_size = mode == ResizeMode::kTorchBicubicAntialias ? 4 : 2;
   const float support = static_cast<float>(scale >= 1.0F ? (interpolation_size * 0.5) * scale : interpolation_size * 0.5);
   const float inverse = static_cast<float>(scale >= 1.0F ? 1.0 / scale : 1.0);
-  for (int64_t i = 0; i < out; i++) {
+  for (int64_t i = part.begin; i < part.end; i++) {
     const float centre = static_cast<float>(scale * (static_cast<double>(i) + 0.5));
     const int64_t low = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
     const int64_t high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in);
-    Window<float>& window = windows[i];
+    Window<float>& window = windows[i - part.begin];
     window.first = low;
     window.weights.resize(static_cast<size_t>(high - low));
     float total = 0;
@@ -117,17 +123,17 @@ void torch_antialias(ResizeMode mode, int64_t in, int64_t out, std::vector<Windo
 }
 
 // PyTorch's adaptive average: bin i covers floor(i * in / out) .. ceil((i + 1) * in / out).
-void torch_area(int64_t in, int64_t out, std::vector<Window<float>>& windows) {
-  for (int64_t i = 0; i < out; i++) {
+void torch_area(int64_t in, int64_t out, const Part& part, std::vector<Window<float>>& windows) {
+  for (int64_t i = part.begin; i < part.end; i++) {
     const int64_t low = i * in / out;
     const int64_t high = ceil_div((i + 1) * in, out);
-    windows[i].first = low;
-    windows[i].weights.assign(static_cast<size_t>(high - low), 1.0F / static_cast<float>(high - low));
+    windows[i - part.begin].first = low;
+    windows[i - part.begin].weights.assign(static_cast<size_t>(high - low), 1.0F / static_cast<float>(high - low));
   }
 }
 
 // Pillow: src/libImaging/Resample.c, precompute_coeffs, in double.
-void pillow(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<double>>& windows) {
+void pillow(ResizeMode mode, int64_t in, int64_t out, const Part& part, std::vector<Window<double>>& windows) {
   double (*filter)(double) = nullptr;
   double filter_support = 0;
   switch (mode) {
@@ -140,11 +146,11 @@ void pillow(ResizeMode mode, int64_t in, int64_t out, std::vector<Window<double>
   const double filter_scale = std::max(scale, 1.0);
   const double support = filter_support * filter_scale;
   const double inverse = 1.0 / filter_scale;
-  for (int64_t i = 0; i < out; i++) {
+  for (int64_t i = part.begin; i < part.end; i++) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
     const int64_t low = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
     const int64_t high = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in);
-    Window<double>& window = windows[i];
+    Window<double>& window = windows[i - part.begin];
     window.first = low;
     window.weights.resize(static_cast<size_t>(high - low));
     double total = 0;
@@ -177,7 +183,7 @@ void pack_windows(const std::vector<Window<Weight>>& windows, AxisTable& table) 
   table.taps = static_cast<int64_t>(taps);
 }
 
-// [out, taps] as `convert` makes them.
+// [entries, taps] as `convert` makes them.
 template <typename Weight, typename Packed>
 std::vector<Packed> pack_weights(const std::vector<Window<Weight>>& windows, int64_t taps, Packed (*convert)(Weight)) {
   std::vector<Packed> packed(windows.size() * static_cast<size_t>(taps), Packed(0));
@@ -207,34 +213,43 @@ std::optional<ResizeMode> find_resize_mode(std::string_view name) noexcept {
 
 bool is_pillow(ResizeMode mode) noexcept { return mode >= ResizeMode::kPillowBicubic; }
 
-AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out) {
+AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out) { return make_axis_table(mode, in, out, 0, out); }
+
+AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out, int64_t begin, int64_t end) {
   if (in < 1 || out < 1) {
     throw Error(ErrorCode::kInvalidArgument,
                 "Expected sizes of at least 1 pixel for a resize but received " + std::to_string(in) + " to " + std::to_string(out));
   }
   // The widest filter (Lanczos) has 3 source pixels to each side per output pixel.
   const int64_t widest = checked_sum("a resize table", checked_product("a resize table", 6, ceil_div(in, out)), 2);
-  if (in > (int64_t{1} << 30) || out > (int64_t{1} << 30) || checked_product("a resize table", widest, out) > kMaxWeights) {
+  if (in > (int64_t{1} << 30) || out > (int64_t{1} << 30) || checked_product("a resize table", widest, end - begin) > kMaxWeights) {
     throw Error(ErrorCode::kPlanTooLarge, "Expected a resize of fewer pixels but received " + std::to_string(in) + " to " + std::to_string(out));
   }
+  if (begin < 0 || end <= begin || end > out) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "Expected some of the " + std::to_string(out) + " pixels of a resize but received " + std::to_string(begin) + " to " + std::to_string(end));
+  }
+  const Part part{begin, end};
+  const auto entries = static_cast<size_t>(end - begin);
   AxisTable table;
   table.mode = mode;
   table.in = in;
   table.out = out;
+  table.begin = begin;
   if (is_pillow(mode)) {
-    std::vector<Window<double>> windows(static_cast<size_t>(out));
-    pillow(mode, in, out, windows);
+    std::vector<Window<double>> windows(entries);
+    pillow(mode, in, out, part, windows);
     pack_windows(windows, table);
     table.weights = pack_weights(windows, table.taps, to_float<double>);
     table.fixed_weights = pack_weights(windows, table.taps, to_fixed);
     return table;
   }
-  std::vector<Window<float>> windows(static_cast<size_t>(out));
+  std::vector<Window<float>> windows(entries);
   switch (mode) {
-    case ResizeMode::kTorchArea: torch_area(in, out, windows); break;
+    case ResizeMode::kTorchArea: torch_area(in, out, part, windows); break;
     case ResizeMode::kTorchBicubicAntialias:
-    case ResizeMode::kTorchBilinearAntialias: torch_antialias(mode, in, out, windows); break;
-    default: torch_direct(mode, in, out, windows); break;
+    case ResizeMode::kTorchBilinearAntialias: torch_antialias(mode, in, out, part, windows); break;
+    default: torch_direct(mode, in, out, part, windows); break;
   }
   pack_windows(windows, table);
   table.weights = pack_weights(windows, table.taps, to_float<float>);

@@ -31,21 +31,25 @@ bool is_pillow(ResizeMode mode) noexcept;  // bytes are resized in fixed point, 
 inline constexpr int kPillowPrecisionBits = 22;
 
 // first[i] + count[i] <= in for every i: taps that fall outside were folded into the edge pixels, or dropped and the rest
-// renormalised, as the definer does. Weights are padded with zeros to `taps` per output pixel.
+// renormalised, as the definer does. Weights are padded with zeros to `taps` per output pixel. A table may be of some output pixels only: its
+// entry i is output pixel begin + i.
 struct AxisTable {
   ResizeMode mode = ResizeMode::kTorchBicubic;
   int64_t in = 0;
   int64_t out = 0;
+  int64_t begin = 0;
   int64_t taps = 0;                    // the largest count
-  std::vector<int32_t> first;          // [out]
-  std::vector<int32_t> count;          // [out]
-  std::vector<float> weights;          // [out, taps]
-  std::vector<int32_t> fixed_weights;  // [out, taps], Pillow modes only: for bytes
+  std::vector<int32_t> first;          // [entries]
+  std::vector<int32_t> count;          // [entries]
+  std::vector<float> weights;          // [entries, taps]
+  std::vector<int32_t> fixed_weights;  // [entries, taps], Pillow modes only: for bytes
 
   bool identity() const { return in == out; }  // every mode copies then
 };
 
 // Error kInvalidArgument for sizes below 1, kPlanTooLarge for a table beyond any sense.
 AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out);
+// Of output pixels begin .. end - 1.
+AxisTable make_axis_table(ResizeMode mode, int64_t in, int64_t out, int64_t begin, int64_t end);
 
 }  // namespace manyscale

@@ -81,6 +81,7 @@ AxisCut cut_overlapping(int64_t side, int64_t tile, const AxisRule& rule) {
   AxisCut cut{side, ceil_div(side - overlap, tile - overlap), tile, {}};
   check_tile_count(cut.count);
   const int64_t room = (side - tile) / unit;
+  cut.starts.reserve(static_cast<size_t>(cut.count));
   for (int64_t i = 0; i < cut.count; i++) cut.starts.push_back(i * room / (cut.count - 1) * unit);
   return cut;
 }

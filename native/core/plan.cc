@@ -75,24 +75,24 @@ void check_count(size_t scales) {
   }
 }
 
-// What all scales of a plan have together, checked scale by scale: the positions of overlapping tiles take memory.
-class Totals {
+// What the scales of a plan have together, refused as soon as it is too much.
+class Total {
  public:
+  // Tiles that overlap have more pixels than their scale.
   void add(const Scale& scale) {
     const int64_t count = checked_product("a plan's tiles", scale.rows, scale.columns);
     tiles_ = checked_sum("a plan's tiles", tiles_, count);
-    // Of its tiles, which have more than the scale where they overlap.
     pixels_ = checked_sum("a plan's pixels", pixels_, checked_product("a plan's pixels", count, scale.tile_height, scale.tile_width));
     if (pixels_ > kMaxPlanPixels) {
       throw Error(ErrorCode::kPlanTooLarge, "Expected at most " + std::to_string(kMaxPlanPixels) + " pixels over all scales but received " +
-                                                std::to_string(pixels_) + "; take smaller or fewer scales");
+                                                std::to_string(pixels_) + " or more; take smaller or fewer scales");
     }
     check_tile_count(tiles_);
   }
 
  private:
-  int64_t pixels_ = 0;
   int64_t tiles_ = 0;
+  int64_t pixels_ = 0;
 };
 
 Scale make_scale(Size size, const AxisRule& y, const AxisRule& x, Uneven uneven) {
@@ -155,10 +155,10 @@ Plan make_plan(Size image, const PlanOptions& options) {
   const AxisRule y{max_split.height, tile.height, overlap, unit.height, options.uneven, "height"};
   const AxisRule x{max_split.width, tile.width, overlap, unit.width, options.uneven, "width"};
   std::vector<Scale> scales;
-  Totals totals;
+  Total total;  // before the next scale lists where its tiles begin
   for (const Size& size : wanted_sizes(image, base, options)) {
     scales.push_back(make_scale(size, y, x, options.uneven));
-    totals.add(scales.back());
+    total.add(scales.back());
   }
   return make_plan_of(image, std::move(scales), options.resize_output_to_index);
 }
@@ -168,9 +168,11 @@ Plan make_plan_of(Size image, std::vector<Scale> scales, int64_t resize_output_t
   plan.image = image;
   plan.output_index = resolve_output_index(resize_output_to_index, scales.size());
   plan.scales = std::move(scales);
-  for (const Scale& scale : plan.scales) check_scale(scale);
-  Totals totals;
-  for (const Scale& scale : plan.scales) totals.add(scale);
+  Total total;
+  for (const Scale& scale : plan.scales) {
+    check_scale(scale);
+    total.add(scale);
+  }
   return plan;
 }
 

@@ -8,6 +8,7 @@
 #include "device/cpu/cpu_backend.h"
 #include "device/cpu/memory.h"
 #include "engine/buffer_pool.h"
+#include "engine/table_cache.h"
 #include "ops/pool/pool.h"
 #include "ops/split/split.h"
 
@@ -18,6 +19,12 @@ namespace {
 BufferPool& copies() {
   static auto* const pool = new BufferPool(cpu::cpu_backend());  // leaked, as the executor
   return *pool;
+}
+
+// Of the shapes that were split last, whoever asked.
+TableCache& tables() {
+  static auto* const cache = new TableCache;  // leaked, as the executor
+  return *cache;
 }
 
 }  // namespace
@@ -41,8 +48,8 @@ std::vector<int64_t> split_elements(const SplitRequest& request) {
 }
 
 void split_all(const SplitRequest& request, const void* pixels, const std::vector<float*>& destinations) {
-  split::Params params = split::make_params(request.source, request.plan, request.crop, request.preprocess,
-                                            split::make_tables(request.plan, request.crop, request.preprocess.resize));
+  split::Params params =
+      split::make_params(request.source, request.plan, request.crop, request.preprocess, tables().get(request.plan, request.crop, request.preprocess.resize));
   params.tiles = split::all_tiles(params, request.joined);
   std::vector<Buffer> buffers;
   for (size_t s = 0; s < params.scales.size(); s++) buffers.push_back(host_buffer(destinations[request.joined ? 0 : s]));
@@ -87,6 +94,7 @@ std::shared_ptr<void> copy_of(const void* data, size_t bytes) {
 
 void return_free_memory() noexcept {
   copies().trim();
+  tables().clear();
   cpu::return_free_memory();
 }
 int executor_threads() { return cpu::cpu_backend().concurrency(); }

@@ -39,7 +39,7 @@ export function refuseContradictions({
     return;
   }
   const refuse = (name: string, value: unknown) => {
-    if (value !== undefined) throw invalid(`undefined beside preset '${preset}'`, name, value, 'leave one of them out');
+    if (value !== undefined) throw invalid(`nothing beside preset '${preset}'`, name, value, 'leave one of them out');
   };
   refuse('fit', fit);
   refuse('uneven', scale.uneven);

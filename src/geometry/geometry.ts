@@ -1,6 +1,7 @@
 // What an image leads to with a model: the plan, the shape of the features, and the memory that it takes.
 
 import { invalid } from '../errors.js';
+import { deepFreeze } from '../freeze.js';
 import type { ModelInput } from '../model/input.js';
 import { type ModelOutputs, shapeOfOutput } from '../model/outputs.js';
 import type { NativeCrop, NativePlan, NativeScale, NativeSize } from '../native/addon.js';
@@ -20,6 +21,7 @@ export interface ModelFacts {
   dtype: 'float32' | 'float16';
 }
 
+/** Frozen: images of one shape share it. */
 export interface Geometry {
   plan: NativePlan;
   /** Every scale is made from the largest centred part of the tile's aspect ratio. */
@@ -74,7 +76,7 @@ export class Geometries {
     const key = `${image.height} ${image.width} ${JSON.stringify(cutting)}`;
     return this.#known.get(
       key,
-      () => geometryFor(this.#facts, cutting, image),
+      () => deepFreeze(geometryFor(this.#facts, cutting, image)),
       ({ tiles }) => tiles < 10_000,
     );
   }
@@ -98,7 +100,13 @@ function geometryFor({ input, outputs, patchSize, dtype }: ModelFacts, cutting: 
   const shapes: Geometry['shapes'] = [shapeOf(output), ...others.map(shapeOf)];
   const sequence = isSequence(cutting);
   const plan = planCutting(image, cutting, tile, shapes);
-  const pool = { ...plannedPool(scale), numPrefixTokens, outputShape, ...(sequence && { sequence }) };
+  const pool = {
+    ...plannedPool(scale),
+    numPrefixTokens,
+    outputShape,
+    ...(sequence && { sequence }),
+    ...(patchSize !== undefined && { patchSize }),
+  };
   const grids = mergedGrids(plan, shapes[0].grid);
   const grid = sequence ? shapes[0].grid : (grids[plan.outputIndex] as NativeSize);
   const ofScale = shapes.reduce((sum, each) => sum + each.channels, 0);

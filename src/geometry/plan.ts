@@ -11,9 +11,9 @@ import type {
   NativeSize,
 } from '../native/addon.js';
 import { checkPlan, makePlan, makePresetPlan } from '../native/calls.js';
-import type { Blend, Layout, ScaleOptions } from '../options/options.js';
+import type { Blend, Layout, PlanOptions } from '../options/options.js';
 import { type CheckedScaleOptions, checkScaleOptions, planOptions } from '../options/scale.js';
-import { checkOptions, integer, list, size } from '../options/values.js';
+import { checkOptions, checkPatchSize, integer, list, size } from '../options/values.js';
 import { BoundedCache } from './bounded-cache.js';
 
 /** Pixels, or cells of a grid. */
@@ -56,6 +56,8 @@ export interface PlannedPool {
   readonly outputShape?: Layout;
   readonly dropPrefixTokens?: boolean;
   readonly blend?: Blend;
+  /** Pixels along a side of a token's patch. */
+  readonly patchSize?: number;
   /** Tiles one after another, in the order of the scales, instead of merged: [tiles, tokens, channels]. */
   readonly sequence?: boolean;
 }
@@ -131,12 +133,13 @@ export function openPlan(value: Plan): OpenedPlan {
 
 /** Of what may carry more, absent where absent. */
 export function plannedPool(from: PlannedPool): PlannedPool {
-  const { numPrefixTokens, outputShape, dropPrefixTokens, blend, sequence } = from;
+  const { numPrefixTokens, outputShape, dropPrefixTokens, blend, patchSize, sequence } = from;
   return {
     ...(numPrefixTokens !== undefined && { numPrefixTokens }),
     ...(outputShape !== undefined && { outputShape }),
     ...(dropPrefixTokens !== undefined && { dropPrefixTokens }),
     ...(blend !== undefined && { blend }),
+    ...(patchSize !== undefined && { patchSize }),
     ...(sequence !== undefined && { sequence }),
   };
 }
@@ -154,7 +157,7 @@ function readForeignPlan(value: unknown): Plan {
 
 function checkForeignPlan(value: unknown): Plan {
   if (typeof value !== 'object' || value === null) throw invalid('a plan made by plan()', 'plan', value);
-  const { image, scales, outputIndex, crop, via, sequence, ...rest } = value as Partial<Plan>;
+  const { image, scales, outputIndex, crop, via, sequence, patchSize, ...rest } = value as Partial<Plan>;
   if (sequence !== undefined && typeof sequence !== 'boolean')
     throw invalid('true or false', 'plan.sequence', sequence);
   const plan: Plan = {
@@ -167,6 +170,7 @@ function checkForeignPlan(value: unknown): Plan {
     ...(via !== undefined && { via: checkPlanScale(via, 'plan.via') }),
     ...plannedPool(checkScaleOptions(plannedPool(rest))),
     ...(sequence !== undefined && { sequence }),
+    ...(patchSize !== undefined && { patchSize: integer(patchSize, 1, 'plan.patchSize') }),
   };
   checkPlan(toNative(plan));
   if (plan.via) checkVia(plan, plan.via);
@@ -250,7 +254,18 @@ function keyOf({ height, width }: NativeSize, options: object): string {
  * @throws {ManyscaleError} ERR_INVALID_ARGUMENT (sizes that do not divide: the message names the nearest that do),
  * ERR_PLAN_TOO_LARGE.
  */
-export function plan(image: Size, options: ScaleOptions): Plan {
-  const checked = checkScaleOptions(checkOptions(options, 'the options of plan'));
-  return sealPlan(planFor(size(image, 'the image'), checked), plannedPool(checked));
+export function plan(image: Size, options: PlanOptions): Plan {
+  const given = checkOptions(options, 'the options of plan');
+  const checked = checkScaleOptions(given);
+  const patchSize = checkPatchSize(given.patchSize);
+  const patch = patchSize !== undefined && { patchSize };
+  return sealPlan(planFor(size(image, 'the image'), checked, overlapPlace(checked, patchSize)), {
+    ...plannedPool(checked),
+    ...patch,
+  });
+}
+
+/** Overlapping tiles begin at whole patches, where the patch is known. */
+export function overlapPlace({ overlap }: CheckedScaleOptions, patchSize: number | undefined): Place {
+  return overlap && patchSize !== undefined ? { overlapUnit: { height: patchSize, width: patchSize } } : {};
 }

@@ -4,7 +4,7 @@ import { deepFreeze } from '../freeze.js';
 import type { Size } from '../geometry/plan.js';
 import type { NativeBatching, NativeSession, NativeValueInfo } from '../native/addon.js';
 import { IMAGE_CHANNELS } from '../options/defaults.js';
-import type { Fit, Layout, Preprocess } from '../options/options.js';
+import type { Fit, Layout, Preprocess, Preset } from '../options/options.js';
 import type { RuntimeLocation } from '../runtime.js';
 import type { PreprocessSources, Source, TileLayout, TileType } from './input.js';
 import { PREFIX } from './metadata.js';
@@ -70,8 +70,9 @@ export interface ExtractorInfo {
   };
   /** All outputs in use: those whose features are joined, in order. */
   readonly outputsInUse: readonly OutputInfo[];
-  /** How images of another aspect ratio are fitted, unless extract() is told otherwise. */
+  /** How images of another aspect ratio are fitted, unless extract() is told otherwise; of no meaning beside a preset. */
   readonly fit: Fit;
+  readonly preset?: Preset;
   /**
    * Whether an image's features are the same, bit by bit, alone and beside others: a tile's were, in every batch that was
    * tried at load. Some models' are not (a product with one row may be summed in another order, dynamic int8 takes one
@@ -156,6 +157,7 @@ export function describeModel({ model, session, batching, runtime, read }: Descr
     output: { ...outputInfo(outputs[0]), ...(patchSize && { patchSize: patchSize.value }) },
     outputsInUse: outputs.map(outputInfo),
     fit: reading.fit.value,
+    ...(reading.preset !== undefined && { preset: reading.preset }),
     batchInvariant: batching.invariant,
     batching: { maxBatch: batching.size, fixed: batching.fixed, workers: batching.workers },
     inputs: session.inputs.map(valueInfo),

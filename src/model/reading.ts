@@ -6,7 +6,7 @@ import { showSides } from '../geometry/sides.js';
 import type { NativeSize } from '../native/addon.js';
 import { DEFAULTS } from '../options/defaults.js';
 import type { CheckedExtractorOptions } from '../options/extractor.js';
-import type { Fit, Preprocess } from '../options/options.js';
+import type { Fit, Preprocess, Preset } from '../options/options.js';
 import type { Configuration } from './configuration/configuration.js';
 import { choosePreprocess, type ModelInput, type PreprocessSources, type Source, type Sourced } from './input.js';
 import { type CarriedOptions, fromMetadata } from './metadata.js';
@@ -19,6 +19,7 @@ export interface Reading {
   /** Names; at least one. */
   outputs?: Sourced<string[]>;
   fit: Sourced<Fit>;
+  preset?: Preset;
   preprocess: Required<Preprocess>;
   preprocessSources: PreprocessSources;
 }
@@ -52,6 +53,7 @@ export function chooseReading(
     ...(patchSize && { patchSize }),
     ...(numPrefixTokens && { numPrefixTokens }),
     ...(outputs && { outputs }),
+    ...(options.preset !== undefined && { preset: options.preset }),
     fit: first(options.fit, carried.fit, configuration.fit) ?? { value: DEFAULTS.fit, source: 'default' },
     preprocess,
     preprocessSources: sources,

@@ -70,6 +70,12 @@ export interface ScaleOptions {
   blend?: Blend;
 }
 
+/** What plan() takes. */
+export interface PlanOptions extends ScaleOptions {
+  /** Pixels along a side of a token's patch: overlapping tiles then begin at whole patches. pool() takes it too. */
+  patchSize?: number;
+}
+
 /** Pixels to model input: value = (pixel * rescale - mean) / std. */
 export interface Preprocess {
   /** One number for all channels or one each, in the model's channel order, after rescaling. Default [0, 0, 0]. */
@@ -100,7 +106,10 @@ export interface PoolOptions
 export interface MultiscaleOptions extends ScaleOptions {
   /** Give the model one tile of every image of the input at a time (B rows) instead of all tiles. Default false. */
   splitForward?: boolean;
-  /** Pixels along a side of a token's patch; only where the grid that is found is wrong. Default: found from the tile's aspect ratio. */
+  /**
+   * Pixels along a side of a token's patch; only where the grid that is found is wrong, and with `overlap`: tiles then begin at whole
+   * patches. Default: found from the tile's aspect ratio.
+   */
   patchSize?: number;
   signal?: AbortSignal;
 }

@@ -235,9 +235,9 @@ export class Pipeline {
     const features = new Features({
       tensor:
         dtype === 'float16'
-          ? new Tensor(dtype, data as Uint16Array, dims)
-          : new Tensor(dtype, data as Float32Array, dims),
-      grid,
+          ? new Tensor(dtype, data as Uint16Array, [...dims])
+          : new Tensor(dtype, data as Float32Array, [...dims]),
+      grid: { ...grid },
       numPrefixTokens: geometry.numPrefixTokens,
       isSequence: sequence,
       scales: plan.scales.map(({ height, width, rows, columns }, index) => ({
@@ -245,7 +245,7 @@ export class Pipeline {
         width,
         rows,
         columns,
-        channels: channels[index] ?? [0, 0],
+        channels: [...(channels[index] ?? [0, 0])],
       })),
       timings: { wait, decode, queue, split: split + took, model, pool: pooling, total: performance.now() - started },
     });

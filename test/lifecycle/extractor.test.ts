@@ -73,6 +73,22 @@ describe('disposal', () => {
   });
 });
 
+describe('results', () => {
+  test("are the caller's own: changing one changes no other of the same shape, and a plan freezes none", async () => {
+    await using extractor = await Extractor.load(patchModel());
+    const first = await extractor.extract(image);
+    const { dims } = first.tensor;
+    const expected = { dims: [...dims], grid: { ...first.grid }, scales: structuredClone(first.scales) };
+    (dims as number[]).unshift(1);
+    Object.assign(first.grid, { height: 99 });
+    first.scales[0]?.channels.fill(55);
+    expect(extractor.plan(image).dims).toEqual(expected.dims);
+    const { tensor, grid, scales } = await extractor.extract(image);
+    expect({ dims: tensor.dims, grid, scales }).toEqual(expected);
+    (tensor.dims as number[]).unshift(1); // not frozen with the plan
+  });
+});
+
 describe('cancellation', () => {
   let extractor: Extractor;
   let slow: Extractor;

@@ -517,9 +517,53 @@ TEST_CASE("pool: overlapping and padded tiles at random shapes, kernels and refe
         }
       }
     }
-    // Values lie in -1 .. 1; sums of up to a few hundred float32 products round.
-    CHECK(kernels <= 1e-6);
+    // Values lie in -1 .. 1; sums of up to a few hundred float32 products round. Maps are added in another order.
+    CHECK(kernels <= (options.input == Layout::kTokens ? 0 : 1e-6));
     CHECK(definition <= 2e-6);
+  }
+}
+
+namespace {
+
+// As many threads as it says, one after another.
+class Pretended final : public Backend {
+ public:
+  explicit Pretended(int threads) : threads_(threads) {}
+  DeviceKind kind() const noexcept override { return DeviceKind::kCpu; }
+  int concurrency() const noexcept override { return threads_; }
+  Buffer allocate(size_t bytes) override { return cpu::cpu_backend().allocate(bytes); }
+  void release(Buffer buffer) noexcept override { cpu::cpu_backend().release(buffer); }
+  void copy(Buffer to, Buffer from, size_t bytes, CopyDirection direction) override { cpu::cpu_backend().copy(to, from, bytes, direction); }
+  void parallel_for(int64_t count, TaskBody body) override {
+    for (int64_t i = 0; i < count; i++) body(i);
+  }
+  void launch(const Launch& launch) override { cpu::cpu_backend().launch(launch); }
+  Event record() override { return cpu::cpu_backend().record(); }
+  void wait(Event event) override { cpu::cpu_backend().wait(event); }
+
+ private:
+  int threads_;
+};
+
+}  // namespace
+
+TEST_CASE("pool: the bits of overlapping tiles do not depend on the number of threads") {
+  std::mt19937 random(fresh_seed());
+  for (const Layout input : {Layout::kTokens, Layout::kFeatureMap}) {
+    for (const int64_t cells : {20, 34, 60}) {  // bins of a few cells up to some thousand
+      Plan plan;
+      plan.scales.push_back(overlapping_scale({1, 1}, {20, 20}, 0, random));
+      plan.scales.push_back(overlapping_scale({4, 4}, {cells, cells}, 5, random));
+      Options options;
+      options.input = options.output = input;
+      Params params = make_params(plan, 1, {{{20, 20}, 40}, {{cells, cells}, 40}}, false, options);
+      const std::vector<Floats> sources = scatter(params, random);
+      Floats alone(params.output_elements()), together(params.output_elements());
+      Pretended one(1), many(64);
+      run(params, one, buffers(sources), host_buffer(alone.data.get()));
+      run(params, many, buffers(sources), host_buffer(together.data.get()));
+      CHECK(differing(alone.data.get(), together.data.get(), alone.size) == 0);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // Compiled once per instruction set (cmake/simd.cmake): everything but the table has internal linkage and nothing of the
-// C++ library is used. Every value is summed in the order of reference.cc, so that all instruction sets give its bits.
+// C++ library is used. Without fused multiply-adds (cmake/simd.cmake) and in an order that depends on sizes alone, so that all instruction sets and any
+// number of threads give the same bits: those of reference.cc, but for feature maps whose tiles overlap, which are blended row by row.
 #include <cstdint>
 #include <cstring>
 
@@ -142,7 +143,7 @@ inline void weigh_block(const float* const* rows, const float* weights, int64_t 
   for (int64_t r = 0; r < row_count; r++) {
     const float* const row = rows[r] + channel;
     const Floats weight = simd::broadcast(weights[r]);
-    for (int64_t k = 0; k < Count; k++) sum[k] = simd::multiply_add(weight, load<Floats>(row + k * kLanes), sum[k]);
+    for (int64_t k = 0; k < Count; k++) sum[k] += weight * load<Floats>(row + k * kLanes);
   }
   for (int64_t k = 0; k < Count; k++) {
     if (average.ends) sum[k] = sum[k] / average.height / average.width;
@@ -316,8 +317,7 @@ inline void copy_row(float* to, const float* from, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
 
-constexpr int64_t kPieceCells = 256;
-constexpr int64_t kStaged = 4096;  // merged cells that are brought together in the first-level cache
+constexpr int64_t kStaged = kStagedCells;
 
 // One index per lane, for shuffles.
 #if MANYSCALE_LANES == 16
@@ -392,9 +392,7 @@ inline void average_even(const float* staged, int64_t rows, int64_t cells, float
   }
 }
 
-constexpr int64_t kMargin = kLanes;    // of zeros on both sides of a tile's row
-constexpr int64_t kRowFloats = 4096;   // rows of all tiles beside each other, with margins
-constexpr int64_t kMostTogether = 64;  // tiles that share a merged row
+constexpr int64_t kMargin = kWindowMargin;  // of zeros on both sides of a tile's row
 
 // One row of cells of one row of tiles, and its share of a merged row.
 struct RowShare {
@@ -422,12 +420,6 @@ inline void sum_row(const RowShare* shares, int64_t share_count, int64_t tile, i
     to[i] = 0;
     for (int64_t s = 0; s < share_count; s++) to[i] += shares[s].weight * shares[s].tiles[tile][shares[s].offset + i];
   }
-}
-
-// Whether blend_rows has room for the scale's tiles.
-inline bool can_blend_rows(const ScaleView& scale) {
-  const BlendView& across = *scale.x.blend;
-  return across.tiles <= kRowFloats / (scale.grid_width + 2 * kMargin) && scale.y.blend->most_shares <= kMostTogether;
 }
 
 // Merged cells top .. bottom - 1, left .. right - 1 of one channel where tiles overlap; row y goes to row_of(y). First the rows of all tiles that have
@@ -491,15 +483,21 @@ void blend_piece(const View& view, const ScaleView& scale, int64_t image, int64_
   const int64_t left = axis_x.blend->merged_first[piece.column];
   const int64_t right = axis_x.blend->merged_last[piece.column + piece.columns - 1];
   const int64_t width = right - left;
-  const bool by_rows = can_blend_rows(scale);
+  const bool by_rows = axis_y.blend->by_rows;
   if (by_rows && axis_y.ratio == 1 && axis_x.ratio == 1) {
     return blend_rows(view, scale, image, channel, top, bottom, left, right, [&](int64_t y) { return to + (y - top) * piece.columns; });
   }
-  if (!by_rows || bottom - top > kStaged / width) {
+  if (!by_rows) {
     for (int64_t row = 0; row < piece.rows; row++) {
       for (int64_t column = 0; column < piece.columns; column++) {
         to[row * piece.columns + column] = blend_bin(view, scale, image, channel, piece.row + row, piece.column + column);
       }
+    }
+    return;
+  }
+  if (bottom - top > kStaged / width) {  // one row has room, whichever it is
+    for (int64_t row = 0; row < piece.rows; row++) {
+      blend_piece(view, scale, image, channel, {piece.row + row, 1, piece.column, piece.columns}, to + row * piece.columns);
     }
     return;
   }

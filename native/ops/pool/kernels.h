@@ -12,13 +12,17 @@ struct BlendView {
   const int64_t* begin;         // [merged + 1] the entries of merged cell m are begin[m] .. begin[m + 1] - 1
   const int64_t* merged_first;  // of each bin: its merged cells
   const int64_t* merged_last;
-  int64_t most_shares;  // entries of a merged cell, at most
+  bool by_rows;  // whole merged rows are made at a time, which the sizes of the scale and of the output allow
   int64_t tiles;
   const int64_t* start;  // [tiles] the merged cell of each tile's first
   const float* window;   // [tiles, grid] the weight of each tile's cells; kWindowMargin more numbers may be read on both sides
 };
 
-inline constexpr int64_t kWindowMargin = 16;
+inline constexpr int64_t kWindowMargin = 16;   // numbers
+inline constexpr int64_t kMostTogether = 64;   // tiles that share a merged row, where it is made at once
+inline constexpr int64_t kRowFloats = 4096;    // rows of all tiles beside each other, with margins
+inline constexpr int64_t kStagedCells = 4096;  // merged cells that are brought together in the first-level cache
+inline constexpr int64_t kPieceCells = 256;    // output cells of one plane that are made together
 
 // One axis of one scale. Output index i averages what its bin has: the entries first[i] .. last[i] - 1, each cell[k] of tile tile[k]. An entry is a
 // merged cell or, where tiles overlap, one tile's share of it.

@@ -9,8 +9,17 @@
 namespace manyscale::pool {
 
 Params Params::only(size_t scale) const {
-  Params part = *this;
   const ScaleParams& s = scales[scale];
+  Params part;  // not a copy of all, of which most would go again
+  part.input = input;
+  part.output = output;
+  part.output_type = output_type;
+  part.blend = blend;
+  part.batch = batch;
+  part.prefix = prefix;
+  part.dropped = dropped;
+  part.grid = grid;
+  part.channels = channels;
   const auto begin = tiles.begin() + s.first_tile;
   part.tiles.assign(begin, begin + s.rows * s.columns * batch);
   part.scales.assign(1, s);
@@ -50,7 +59,8 @@ int64_t whole_cells(int64_t start, int64_t grid, int64_t tile, const char* what)
   const int64_t scaled = checked_product("merged features", start, grid);
   if (scaled % tile != 0) {
     refuse("Expected tiles that overlap by whole cells for pool but received tiles of " + std::to_string(tile) + " pixels in " + std::to_string(grid) +
-           " cells along the " + what + ", one of which begins at pixel " + std::to_string(start) + "; take an overlap that is a multiple of the cell");
+           " cells along the " + what + ", one of which begins at pixel " + std::to_string(start) +
+           "; take sides and an overlap that are multiples of the cell (with plan() and multiscaleForward patchSize sees to it)");
   }
   return scaled / tile;
 }

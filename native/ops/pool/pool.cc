@@ -28,11 +28,11 @@ class Axis {
     for (size_t k = 0; k < merged_.tile.size(); k++) window_[static_cast<size_t>(kWindowMargin + merged_.tile[k] * grid + merged_.cell[k])] = merged_.weight[k];
     for (size_t m = 1; m < merged_.begin.size(); m++) most_shares_ = std::max(most_shares_, merged_.begin[m] - merged_.begin[m - 1]);
   }
+  int64_t most_shares() const { return most_shares_; }
   // Views hold pointers into the axis, which must have come to its place.
-  AxisView view() {
-    blend_ = {
-        merged_.weight.data(), merged_.begin.data(),          merged_first_.data(), merged_last_.data(), most_shares_, static_cast<int64_t>(starts_.size()),
-        starts_.data(),        window_.data() + kWindowMargin};
+  AxisView view(bool by_rows) {
+    blend_ = {merged_.weight.data(), merged_.begin.data(),          merged_first_.data(), merged_last_.data(), by_rows, static_cast<int64_t>(starts_.size()),
+              starts_.data(),        window_.data() + kWindowMargin};
     return {first_.data(), last_.data(), merged_.tile.data(), merged_.cell.data(), size_.data(), ratio_, starts_.empty() ? nullptr : &blend_};
   }
 
@@ -44,6 +44,15 @@ class Axis {
   int64_t most_shares_ = 0;
   BlendView blend_{};
 };
+
+// Whether merged rows of the scale's tiles can be made at once: they have room, and so have those of the widest and tallest row of bins. Never a
+// matter of which piece of the output is made.
+bool fits_rows(const ScaleParams& s, Size grid, int64_t most_shares) {
+  const auto most = [](int64_t merged, int64_t out, int64_t together) { return std::min(merged, ceil_div(merged * together, out) + 1); };
+  const int64_t row = s.columns * (s.grid.width + 2 * kWindowMargin);
+  const int64_t width = most(s.merged.width, grid.width, std::min(grid.width, kPieceCells));
+  return most_shares <= kMostTogether && row <= kRowFloats && most(s.merged.height, grid.height, 1) <= kStagedCells / width;
+}
 
 // Units of work are large enough to be worth a hand-over between threads and small enough to share them evenly.
 constexpr int64_t kSmallestUnit = int64_t{64} << 10;  // bytes read and written
@@ -65,8 +74,9 @@ void run_cpu(const Params& params, Backend& backend, const std::vector<Buffer>& 
     const ScaleParams& s = params.scales[i];
     axes.emplace_back(s.rows, s.grid.height, s.tops, s.merged.height, params.grid.height, params.blend);
     axes.emplace_back(s.columns, s.grid.width, s.lefts, s.merged.width, params.grid.width, params.blend);
-    scales.push_back({tiles.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width, s.channels, s.channel_offset, axes[2 * i].view(),
-                      axes[2 * i + 1].view()});
+    const bool by_rows = fits_rows(s, params.grid, axes[2 * i].most_shares());
+    scales.push_back({tiles.data() + s.first_tile, s.rows * s.columns, s.columns, s.grid.height, s.grid.width, s.channels, s.channel_offset,
+                      axes[2 * i].view(by_rows), axes[2 * i + 1].view(by_rows)});
     bytes += s.rows * s.columns * params.tile_elements(i) * static_cast<int64_t>(sizeof(float));
     bytes += (params.prefix + cells) * s.channels * element_bytes(params.output_type);
   }

@@ -44,9 +44,9 @@ inline constexpr int kMaxWritten = 3;
 struct Unit {
   const ScaleView* scale;
   const void* source;  // the crop's first element
-  int64_t row;         // of the resized image
+  int64_t row;         // entry of the scale's vertical table
   int64_t rows;        // at most Kernels::band_rows
-  int64_t column;      // of the resized image: the first that is made for the first tile
+  int64_t column;      // entry of its horizontal table: the first that is made for the first tile
   int64_t columns;     // that are made for each tile: all of them where there are several tiles
   int64_t tiles;
   float* const* targets;          // [tiles] each tile's first element

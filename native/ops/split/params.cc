@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "core/checked.h"
@@ -33,6 +34,13 @@ void check_per_channel(const std::vector<double>& values, int64_t channels, cons
     if (!std::isfinite(value)) refuse(std::string("Expected finite numbers for ") + what + " but received " + std::to_string(value));
   }
 }
+
+// Of a side of the resized image, which begins at `start` of the scale's: the pixels begin .. end - 1 that lie in the scale.
+struct Visible {
+  int64_t begin;
+  int64_t end;
+  Visible(int64_t start, int64_t length, int64_t side) : begin(std::max<int64_t>(-start, 0)), end(std::min(length, side - start)) {}
+};
 
 }  // namespace
 
@@ -64,16 +72,18 @@ void check_source(Source& source) {
 
 std::vector<ScaleTables> make_tables(const Plan& plan, const std::optional<Rectangle>& crop, ResizeMode mode) {
   const Rectangle part = check_crop(plan.image, crop);
-  std::map<std::pair<int64_t, int64_t>, std::shared_ptr<const AxisTable>> made;  // square images need each table once
-  const auto table = [&](int64_t in, int64_t out) {
-    auto& entry = made[{in, out}];
-    if (!entry) entry = std::make_shared<const AxisTable>(make_axis_table(mode, in, out));
+  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t>, std::shared_ptr<const AxisTable>> made;  // square images need each table once
+  const auto table = [&](int64_t in, int64_t out, const Visible& seen) {
+    auto& entry = made[{in, out, seen.begin, seen.end}];
+    if (!entry) entry = std::make_shared<const AxisTable>(make_axis_table(mode, in, out, seen.begin, seen.end));
     return entry;
   };
   std::vector<ScaleTables> tables;
   for (const Scale& scale : plan.scales) {
     const Rectangle content = scale.resized();
-    tables.push_back({scale, table(part.height, content.height), table(part.width, content.width)});
+    const Visible rows(content.top, content.height, scale.height);
+    const Visible columns(content.left, content.width, scale.width);
+    tables.push_back({scale, table(part.height, content.height, rows), table(part.width, content.width, columns)});
   }
   return tables;
 }
@@ -88,8 +98,8 @@ TilePart part_of_tile(const Scale& scale, int64_t row, int64_t column) {
   part.bottom = std::clamp<int64_t>(content.height - top, part.top, scale.tile_height);
   part.right = std::clamp<int64_t>(content.width - left, part.left, scale.tile_width);
   if (part.rows() == 0 || part.columns() == 0) return {};
-  part.y = top + part.top;
-  part.x = left + part.left;
+  part.y = top + part.top - Visible(content.top, content.height, scale.height).begin;
+  part.x = left + part.left - Visible(content.left, content.width, scale.width).begin;
   return part;
 }
 

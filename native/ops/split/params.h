@@ -49,8 +49,8 @@ struct TileTarget {
 
 struct ScaleTables {
   Scale scale;
-  std::shared_ptr<const AxisTable> y;  // crop.height -> the height of the scale's content
-  std::shared_ptr<const AxisTable> x;  // crop.width -> its width
+  std::shared_ptr<const AxisTable> y;  // crop.height -> the height of the scale's content; of its rows that lie in the scale
+  std::shared_ptr<const AxisTable> x;  // crop.width -> its width; likewise
 };
 
 // The part of a tile that shows the resized image; the rest is padding. Rows and columns of the tile, from the first to before the last;
@@ -60,7 +60,7 @@ struct TilePart {
   int64_t bottom = 0;
   int64_t left = 0;
   int64_t right = 0;
-  int64_t y = 0;  // row and column of the resized image at (top, left)
+  int64_t y = 0;  // entries of the scale's tables at (top, left)
   int64_t x = 0;
 
   int64_t rows() const { return bottom - top; }

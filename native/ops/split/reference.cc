@@ -35,7 +35,7 @@ struct Pixels {
 // One output pixel of one pass; value(k) is the axis's source pixel k. A pass that keeps the size copies.
 template <typename Value>
 float resize_float(const AxisTable& axis, int64_t i, Value value) {
-  if (axis.identity()) return value(i);
+  if (axis.identity()) return value(axis.begin + i);
   const auto index = static_cast<size_t>(i);
   double sum = 0;
   for (int32_t k = 0; k < axis.count[index]; k++)
@@ -45,7 +45,7 @@ float resize_float(const AxisTable& axis, int64_t i, Value value) {
 
 template <typename Value>
 uint8_t resize_fixed(const AxisTable& axis, int64_t i, Value value) {
-  if (axis.identity()) return value(i);
+  if (axis.identity()) return value(axis.begin + i);
   const auto index = static_cast<size_t>(i);
   int64_t sum = int64_t{1} << (kPillowPrecisionBits - 1);
   for (int32_t k = 0; k < axis.count[index]; k++)
@@ -55,7 +55,7 @@ uint8_t resize_fixed(const AxisTable& axis, int64_t i, Value value) {
 
 // The source rows that output rows [begin, begin + count) use.
 std::pair<int64_t, int64_t> used(const AxisTable& axis, int64_t begin, int64_t count) {
-  if (axis.identity()) return {begin, begin + count};
+  if (axis.identity()) return {axis.begin + begin, axis.begin + begin + count};
   int64_t low = axis.in;
   int64_t high = 0;
   for (int64_t i = begin; i < begin + count; i++) {

@@ -16,7 +16,7 @@ namespace {
 
 const Kernels& cpu_kernels() { return MANYSCALE_ACTIVE_KERNELS(); }
 
-// Output pixels [begin, end) of an axis.
+// Entries [begin, end) of an axis table.
 struct Range {
   int64_t begin = std::numeric_limits<int64_t>::max();
   int64_t end = 0;
@@ -33,7 +33,7 @@ struct Window {
   int64_t count;
 
   Window(const AxisTable& table, int64_t i)
-      : first(table.identity() ? i : table.first[static_cast<size_t>(i)]), count(table.identity() ? 1 : table.count[static_cast<size_t>(i)]) {}
+      : first(table.identity() ? table.begin + i : table.first[static_cast<size_t>(i)]), count(table.identity() ? 1 : table.count[static_cast<size_t>(i)]) {}
 };
 
 // Owns what a FloatAxis shows. Entries are made for `range` only.
@@ -46,7 +46,7 @@ struct FloatAxisData {
   // begin, and a tile's pixels must not depend on which other tiles are asked for.
   void make(const AxisTable& table, const Range& range, int64_t step, int64_t lanes) {
     static constexpr float kOne = 1;
-    slot.resize(static_cast<size_t>(table.out));
+    slot.resize(table.first.size());
     count.resize(slot.size());
     weight.resize(slot.size());
     weights = table.identity() ? &kOne : table.weights.data();
@@ -83,7 +83,7 @@ struct FixedAxisData {
 
   void make(const AxisTable& table, const Range& range) {
     length = table.in;
-    pair.resize(static_cast<size_t>(table.out));
+    pair.resize(table.first.size());
     count.resize(pair.size());
     weight.resize(pair.size());
     weights.reserve(static_cast<size_t>((range.end - range.begin) * (table.identity() ? 2 : table.taps + 3)));

@@ -149,7 +149,7 @@ ${facts([
   ['of one tile', outputsInUse.map(describeOutput).join('\n')],
   ['prefix tokens', `${output.numPrefixTokens}, ${FROM[sources.numPrefixTokens]}`],
   ['patch size', output.patchSize === undefined ? '(not needed)' : `${output.patchSize}, ${FROM[sources.patchSize]}`],
-  ['fit', `${info.fit}, ${FROM[sources.fit]}`],
+  info.preset === undefined ? ['fit', `${info.fit}, ${FROM[sources.fit]}`] : ['preset', info.preset],
 ])}
 preprocessing: value = (pixel * rescale - mean) / std
 ${facts([
