@@ -13,6 +13,8 @@ export interface FeatureScale {
   /** How many tiles it was cut into. */
   readonly rows: number;
   readonly columns: number;
+  /** Its own grid after merging its tiles, in cells, before it is brought to the features'; of several outputs, the first one's. */
+  readonly grid: Size;
   /** Its channels of the tensor: from the first to before the second. */
   readonly channels: [from: number, to: number];
 }

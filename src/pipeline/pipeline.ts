@@ -245,6 +245,7 @@ export class Pipeline {
         width,
         rows,
         columns,
+        grid: { ...(geometry.grids[index] ?? grid) },
         channels: [...(channels[index] ?? [0, 0])],
       })),
       timings: { wait, decode, queue, split: split + took, model, pool: pooling, total: performance.now() - started },
