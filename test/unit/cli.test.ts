@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defaultModel, Extractor } from '../../src/index.js';
+import { defaultModel, Extractor, measureSeams } from '../../src/index.js';
 import { patchModel } from '../helpers/models.js';
 import { readFloat16, readFloat32 } from '../helpers/npy.js';
 import { photo, repository, vitModel } from '../helpers/paths.js';
@@ -365,11 +365,30 @@ describe('view', () => {
     const out = file('seams.png');
     const child = await manyscale(['view', temple, '-o', out, '--model', vitModel, '--seams', '--json']);
     expectExit(child, 0);
-    const { ways } = JSON.parse(child.stdout);
-    expect(ways.map(({ tiles }: { tiles: number }) => tiles)).toEqual([9, 16]);
-    expect(ways[0].ratio).toBeGreaterThan(1.5);
-    expect(ways[1].ratio).toBeLessThan(1.15);
+    const { scales } = JSON.parse(child.stdout);
+    expect(scales.map(({ name }: { name: string }) => name)).toEqual(['scale 2', 'scale 3']); // scale 1 is one tile
+    const [touching, overlapping] = scales[1].ways;
+    expect(touching).toMatchObject({ overlap: 0, rows: 3, columns: 3 });
+    expect(overlapping).toMatchObject({ overlap: 0.25, rows: 4, columns: 4 });
+    expect(touching.seams.ratio).toBeGreaterThan(1.5);
+    expect(overlapping.seams.ratio).toBeLessThan(1.15);
     expect((await sharp(out).metadata()).height).toBeGreaterThan(900);
+  });
+
+  it('measures the seams of padded scales as they are cut, and prints a table', async () => {
+    const flags = ['--seams', '--fit', 'keep', '--uneven', 'pad', '--scales', '2', '--overlap', '16'];
+    const out = file('padded-seams.png');
+    const child = await manyscale(['view', temple, '-o', out, '--model', vitModel, ...flags]);
+    expectExit(child, 0);
+    expect(child.stderr).toBe('');
+    const lines = child.stdout.split('\n');
+    expect(lines[0]).toBe(out);
+    expect(lines[1]).toMatch(/^ {2}scale +overlap +tiles +across +inside +ratio$/);
+    await using extractor = await Extractor.load(vitModel, { scales: [2], fit: 'keep', uneven: 'pad' });
+    const seams = measureSeams(await extractor.extract(temple), extractor.info.output.grid);
+    const numbers = [seams.across.toFixed(3), seams.inside.toFixed(3), seams.ratio.toFixed(2)].join(' +');
+    expect(lines[2]).toMatch(new RegExp(`^ {2}235 x 157 +none +3 x 2 +${numbers}$`));
+    expect(lines[3]).toMatch(/^ {2}235 x 157 +16 +3 x 2 /);
   });
 
   it('draws a PNG with a column per scale', async () => {
