@@ -34,8 +34,9 @@ Size read_multiple(FuzzedInput& input, const Size& of) {
 std::string describe(const Scale& s) {
   std::string text = to_string(s.size()) + " in " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.tile());
   if (s.overlaps()) text += " that overlap";
-  if (s.content) text += ", content " + to_string(Size{s.content->height, s.content->width}) + " at " + std::to_string(s.content->top) + ", " +
-                         std::to_string(s.content->left);
+  if (s.content)
+    text +=
+        ", content " + to_string(Size{s.content->height, s.content->width}) + " at " + std::to_string(s.content->top) + ", " + std::to_string(s.content->left);
   return text;
 }
 
@@ -263,7 +264,8 @@ void fuzz_make_preset_plan(FuzzedInput& input) {
     case Preset::kInternVl: {
       const Scale& first = plan.scales.front();
       FUZZ_CHECK(first.tile_count() <= (most > 0 ? most : 12), describe(first));
-      FUZZ_CHECK(plan.scales.size() == (first.tile_count() > 1 ? 2 : 1) && (first.tile_count() == 1 || last.tile_count() == 1), "a thumbnail beside several tiles");
+      FUZZ_CHECK(plan.scales.size() == (first.tile_count() > 1 ? 2 : 1) && (first.tile_count() == 1 || last.tile_count() == 1),
+                 "a thumbnail beside several tiles");
       break;
     }
     case Preset::kAnyRes:

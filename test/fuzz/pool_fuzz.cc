@@ -46,8 +46,7 @@ struct Request {
 std::string describe(const Request& r) {
   std::string text = "batch " + std::to_string(r.batch) + ", prefix " + std::to_string(r.prefix) + ", output index " + std::to_string(r.plan.output_index) +
                      (r.input == Layout::kTokens ? ", tokens" : ", maps") + (r.output == Layout::kTokens ? " to tokens" : " to maps") +
-                     (r.type == OutputType::kFloat16 ? " of float16" : "") +
-                     (r.sequence ? " in sequence" : "");
+                     (r.type == OutputType::kFloat16 ? " of float16" : "") + (r.sequence ? " in sequence" : "");
   const size_t outputs = std::max<size_t>(r.features.size() / r.plan.scales.size(), 1);
   for (size_t s = 0; s < r.features.size(); s++) {
     const Scale& scale = r.plan.scales[std::min(s / outputs, r.plan.scales.size() - 1)];

@@ -53,7 +53,8 @@ std::string describe(const Request& r) {
                      std::to_string(r.source.batch) + " x " + std::to_string(r.source.channels) + " x " + to_string(Size{r.source.height, r.source.width}) +
                      " stride " + std::to_string(r.source.row_stride);
   if (r.crop) text += " crop " + to_string(Size{r.crop->height, r.crop->width}) + " at " + std::to_string(r.crop->top) + ", " + std::to_string(r.crop->left);
-  for (const Scale& s : r.plan.scales) text += "; " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.tile()) + place_of(s);
+  for (const Scale& s : r.plan.scales)
+    text += "; " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.tile()) + place_of(s);
   return text;
 }
 
