@@ -292,7 +292,86 @@ describe('extract', () => {
   });
 });
 
+describe('cutting', () => {
+  it('reaches the library from every flag', async () => {
+    const flags = ['--fit', 'keep', '--uneven', 'pad', '--overlap', '25%', '--blend', 'average', '--scales', '2'];
+    const out = file('cut.npy');
+    const child = await manyscale(['extract', temple, '-o', out, '--json', ...flags]);
+    expectExit(child, 0);
+    const extractor = await Extractor.load(defaultModel, {
+      fit: 'keep',
+      uneven: 'pad',
+      overlap: 0.25,
+      blend: 'average',
+      scales: [2],
+    });
+    const { tensor } = await extractor.extract(temple);
+    await extractor.dispose();
+    const { shape, data } = readFloat32(out);
+    expect(shape).toEqual(tensor.dims);
+    expect(data).toEqual(tensor.data);
+    expect(JSON.parse(child.stdout).images[0].shape).toEqual(tensor.dims);
+  });
+
+  it('writes sequences of presets, of several shapes in one file', async () => {
+    const out = file('sequences.safetensors');
+    const model = ['--model', vitModel, '--preset', 'internvl', '--max-tiles', '6', '--drop-prefix-tokens'];
+    const child = await manyscale(['extract', temple, astronaut, '-o', out, ...model]);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(/2 tensors of 2 shapes/);
+    const { tensors, metadata } = readSafetensors(out);
+    expect(tensors.get('temple.jpg')?.shape).toEqual([7, 144, 128]); // 2 x 3 tiles and a thumbnail
+    expect(Object.keys(JSON.parse(metadata['scales'] ?? ''))).toEqual(['temple.jpg', 'astronaut.png']);
+    expectFailure(
+      await manyscale(['extract', temple, astronaut, '-o', file('sequences.npy'), ...model]),
+      1,
+      /one shape for a \.npy file.*Write a \.safetensors file/s,
+    );
+  });
+
+  it('refuses what contradicts itself, and values that are none', async () => {
+    expectFailure(
+      await manyscale(['extract', temple, '-o', file('x.npy'), '--preset', 'anyres', '--fit', 'keep']),
+      1,
+      /nothing beside preset/,
+    );
+    expectFailure(
+      await manyscale(['extract', temple, '-o', file('x.npy'), '--overlap', 'much']),
+      2,
+      /'much' is not a number/,
+    );
+    expectFailure(
+      await manyscale(['view', temple, '-o', file('x.png'), '--seams', '--preset', 'anyres']),
+      2,
+      /presets do not overlap/,
+    );
+    expectFailure(await manyscale(['view', temple, '-o', file('x.png'), '--json']), 2, /Expected --seams for --json/);
+    expectFailure(
+      await manyscale(['view', temple, '-o', file('x.png'), '--seams', '--scales', '1']),
+      2,
+      /several tiles for --seams/,
+    );
+  });
+});
+
 describe('view', () => {
+  it.each([['internvl'], ['llava-s2']])('draws what the preset %s sees', async (preset) => {
+    const out = file(`${preset}.png`);
+    expectExit(await manyscale(['view', temple, '-o', out, '--model', vitModel, '--preset', preset]), 0);
+    expect((await sharp(out).metadata()).width).toBeGreaterThan(900);
+  });
+
+  it('draws seams, and tells their numbers', async () => {
+    const out = file('seams.png');
+    const child = await manyscale(['view', temple, '-o', out, '--model', vitModel, '--seams', '--json']);
+    expectExit(child, 0);
+    const { ways } = JSON.parse(child.stdout);
+    expect(ways.map(({ tiles }: { tiles: number }) => tiles)).toEqual([9, 16]);
+    expect(ways[0].ratio).toBeGreaterThan(1.5);
+    expect(ways[1].ratio).toBeLessThan(1.15);
+    expect((await sharp(out).metadata()).height).toBeGreaterThan(900);
+  });
+
   it('draws a PNG with a column per scale', async () => {
     const out = file('view.png');
     const child = await manyscale(['view', temple, '-o', out]);

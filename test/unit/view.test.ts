@@ -189,6 +189,8 @@ describe('drawView', () => {
     width: 8 * times,
     rows: times,
     columns: times,
+    tileHeight: 8,
+    tileWidth: 8,
   });
   const view = (width: number, height: number, count: number) => ({
     title: 'photo.jpg',
