@@ -13,8 +13,6 @@ export interface FeatureScale {
   /** How many tiles it was cut into. */
   readonly rows: number;
   readonly columns: number;
-  /** Its own grid after merging its tiles, in cells, before it is brought to the features'; of several outputs, the first one's. */
-  readonly grid: Size;
   /** Its channels of the tensor: from the first to before the second. */
   readonly channels: [from: number, to: number];
 }
@@ -38,6 +36,7 @@ export interface FeaturesInit {
   numPrefixTokens: number;
   isSequence?: boolean;
   scales: FeatureScale[];
+  grids: Size[];
   timings: Timings;
 }
 
@@ -55,6 +54,8 @@ export class Features {
   /** The tensor has tiles one after another, in the order of the scales, and not the scales' channels joined. */
   readonly isSequence: boolean;
   readonly scales: FeatureScale[];
+  /** Cells: each scale's own grid after merging its tiles, before it is brought to the features'; of several outputs, the first one's. */
+  readonly grids: Size[];
   readonly timings: Timings;
 
   constructor(init: FeaturesInit) {
@@ -63,6 +64,7 @@ export class Features {
     this.numPrefixTokens = init.numPrefixTokens;
     this.isSequence = init.isSequence ?? false;
     this.scales = init.scales;
+    this.grids = init.grids;
     this.timings = init.timings;
   }
 

@@ -33,13 +33,12 @@ export interface Seams extends SeamDistances {
  * whose data was transferred away.
  */
 export function measureSeams(features: Features, tile: Size, scale?: number): Seams {
-  const { tensor, grid, isSequence, scales } = checkFeatures(features);
+  const { tensor, grid, isSequence, scales, grids } = checkFeatures(features);
   if (isSequence) throw invalid('merged tiles', 'measureSeams', tensor.dims, 'tiles of a sequence have no neighbours');
   const cells = size(tile, 'tile');
   const index = integer(scale ?? scales.length - 1, 0, 'scale');
-  const measured = scales[index];
-  if (!measured) throw invalid(`an index below ${scales.length}`, 'scale', index);
-  const { grid: own, channels } = measured;
+  const [measured, own] = [scales[index], grids[index]];
+  if (!measured || !own) throw invalid(`an index below ${scales.length}`, 'scale', index);
   if (grid.height !== own.height || grid.width !== own.width) {
     const advice = 'extract with its index as resizeOutputToIndex';
     throw invalid(
@@ -60,7 +59,7 @@ export function measureSeams(features: Features, tile: Size, scale?: number): Se
   if ((borders.height && cells.height === 1) || (borders.width && cells.width === 1))
     throw invalid('more than one cell along each side', 'tile', [cells.height, cells.width], 'all else are borders');
 
-  const distance = distances(features, channels);
+  const distance = distances(features, measured.channels);
   const height = { across: new Mean(), inside: new Mean() };
   const width = { across: new Mean(), inside: new Mean() };
   for (let y = 0; y < grid.height; y++) {
@@ -83,8 +82,9 @@ function compare({ value: across }: Mean, { value: inside }: Mean): SeamDistance
 }
 
 function checkFeatures(value: Features): Features {
-  const { tensor, grid, scales } = (value ?? {}) as Partial<Features>;
-  if (!tensor || !grid || !Array.isArray(scales)) throw invalid('features of an Extractor', 'measureSeams', value);
+  const { tensor, grid, scales, grids } = (value ?? {}) as Partial<Features>;
+  if (!tensor || !grid || !Array.isArray(scales) || !Array.isArray(grids))
+    throw invalid('features of an Extractor', 'measureSeams', value);
   if ((tensor.data as Float32Array).length !== tensor.dims.reduce((a, b) => a * b, 1))
     throw invalid('the whole tensor', 'measureSeams', tensor.data, 'its data was transferred away');
   return value;

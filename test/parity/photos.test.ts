@@ -73,7 +73,6 @@ describe('the default model', () => {
         width: 224 * scale,
         rows: scale,
         columns: scale,
-        grid: { height: 14 * scale, width: 14 * scale },
         channels: [index * channels, (index + 1) * channels],
       })),
     );

@@ -179,8 +179,8 @@ describe('extract', () => {
       shape: [176, 14, 14],
       grid: { height: 14, width: 14 },
       scales: [
-        { height: 224, width: 224, rows: 1, columns: 1, grid: { height: 14, width: 14 }, channels: [0, 88] },
-        { height: 224, width: 448, rows: 1, columns: 2, grid: { height: 14, width: 28 }, channels: [88, 176] },
+        { height: 224, width: 224, rows: 1, columns: 1, channels: [0, 88] },
+        { height: 224, width: 448, rows: 1, columns: 2, channels: [88, 176] },
       ],
     });
     const { shape, data } = readFloat32(file('three.npy'));

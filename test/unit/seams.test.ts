@@ -11,7 +11,6 @@ const scale = (from: number, to: number, grid = { height: 1, width: 4 }) => ({
   width: 8 * grid.width,
   rows: 1,
   columns: 2,
-  grid,
   channels: [from, to] as [number, number],
 });
 
@@ -23,6 +22,7 @@ function features(angles: number[], more: Partial<FeaturesInit> = {}, before: nu
     grid: { height: 1, width: angles.length },
     numPrefixTokens: before.length / 2,
     scales: [scale(0, 2, more.grid ?? { height: 1, width: angles.length })],
+    grids: (more.scales ?? [0]).map(() => more.grid ?? { height: 1, width: angles.length }),
     timings,
     ...more,
   });
@@ -143,7 +143,7 @@ test("features on another scale's grid are refused, whichever way round", async 
     const found = await extractor.extract(photo('temple.jpg'), { resizeOutputToIndex: index });
     expect(found.grid).toEqual({ height: side, width: side });
     for (const [scale, own] of [12, 24, 36].entries()) {
-      expect(found.scales[scale]?.grid).toEqual({ height: own, width: own });
+      expect(found.grids[scale]).toEqual({ height: own, width: own });
       if (scale === index && index > 0) expect(measureSeams(found, grid, scale).ratio).toBeGreaterThan(0);
       else
         await expectCode(
