@@ -36,6 +36,7 @@ export interface FeaturesInit {
   numPrefixTokens: number;
   isSequence?: boolean;
   scales: FeatureScale[];
+  grids: Size[];
   timings: Timings;
 }
 
@@ -53,6 +54,8 @@ export class Features {
   /** The tensor has tiles one after another, in the order of the scales, and not the scales' channels joined. */
   readonly isSequence: boolean;
   readonly scales: FeatureScale[];
+  /** Cells: each scale's own grid after merging its tiles, before it is brought to the features'; of several outputs, the first one's. */
+  readonly grids: Size[];
   readonly timings: Timings;
 
   constructor(init: FeaturesInit) {
@@ -61,6 +64,7 @@ export class Features {
     this.numPrefixTokens = init.numPrefixTokens;
     this.isSequence = init.isSequence ?? false;
     this.scales = init.scales;
+    this.grids = init.grids;
     this.timings = init.timings;
   }
 

@@ -37,7 +37,7 @@ export type { Latency } from './pipeline/histogram.js';
 export type { ExtractResult } from './pipeline/many.js';
 export type { ExtractorStats, Stage } from './pipeline/stats.js';
 export { pool } from './pool.js';
-export { measureSeams, type Seams } from './seams.js';
+export { measureSeams, type SeamDistances, type Seams } from './seams.js';
 export { split } from './split.js';
 export { Tensor, type TensorLike } from './tensor.js';
 export { version } from './version.js';

@@ -73,6 +73,10 @@ Plan dynamic_s2(Size image, const PresetOptions& options) {
   const int64_t tile = options.tile.height;
   const std::vector<int64_t> sides = multiples(options.scales);
   const int64_t least = checked_product("a scale's tiles", sides.back(), sides.back());
+  if (least > kMostRatioTiles) {
+    refuse("Expected a last scale of at most " + std::to_string(kMostRatioTiles) + " tiles as a square for scales of 'dynamic-s2' but received " +
+           std::to_string(sides.back()) + " (" + std::to_string(least) + " tiles)");
+  }
   const int64_t most = options.max_tiles > 0 ? options.max_tiles : std::max(kMostTiles, least);
   if (least > most) {
     refuse("Expected at least " + std::to_string(least) + " (the tiles of the last scale as a square) for maxTiles but received " + std::to_string(most));

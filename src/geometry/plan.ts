@@ -1,6 +1,6 @@
 // The plan: pure geometry. Native code computes and checks it; here it gets its options' types and is frozen.
 
-import { invalid } from '../errors.js';
+import { invalid, ManyscaleError } from '../errors.js';
 import { deepFreeze } from '../freeze.js';
 import type {
   NativeCrop,
@@ -13,7 +13,7 @@ import type {
 import { checkPlan, makePlan, makePresetPlan } from '../native/calls.js';
 import type { Blend, Layout, PlanOptions } from '../options/options.js';
 import { type CheckedScaleOptions, checkScaleOptions, planOptions } from '../options/scale.js';
-import { checkOptions, checkPatchSize, integer, size } from '../options/values.js';
+import { checkOptions, checkPatchSize, integer, list, size } from '../options/values.js';
 import { BoundedCache } from './bounded-cache.js';
 
 /** Pixels, or cells of a grid. */
@@ -122,7 +122,7 @@ export interface OpenedPlan {
 }
 
 export function openPlan(value: Plan): OpenedPlan {
-  const plan = made.has(value) ? value : checkForeignPlan(value);
+  const plan = made.has(value) ? value : readForeignPlan(value);
   const { crop } = plan;
   return {
     native: toNative(plan),
@@ -144,15 +144,27 @@ export function plannedPool(from: PlannedPool): PlannedPool {
   };
 }
 
+/** Getters and proxies may throw anything. */
+function readForeignPlan(value: unknown): Plan {
+  try {
+    return checkForeignPlan(value);
+  } catch (cause) {
+    if (cause instanceof ManyscaleError) throw cause;
+    const message = 'Expected plain data for the plan but received an object that throws when it is read';
+    throw new ManyscaleError('ERR_INVALID_ARGUMENT', `${message}; make the plan with plan()`, { cause });
+  }
+}
+
 function checkForeignPlan(value: unknown): Plan {
   if (typeof value !== 'object' || value === null) throw invalid('a plan made by plan()', 'plan', value);
   const { image, scales, outputIndex, crop, via, sequence, patchSize, ...rest } = value as Partial<Plan>;
-  if (!Array.isArray(scales)) throw invalid('an array', 'plan.scales', scales, 'make the plan with plan()');
   if (sequence !== undefined && typeof sequence !== 'boolean')
     throw invalid('true or false', 'plan.sequence', sequence);
   const plan: Plan = {
     image: size(image, 'plan.image'),
-    scales: scales.map((scale: unknown, index) => checkPlanScale(scale, `plan.scales[${index}]`)),
+    scales: list(scales, 'an array of at least one scale', 'plan.scales').map((scale, index) =>
+      checkPlanScale(scale, `plan.scales[${index}]`),
+    ),
     outputIndex: integer(outputIndex, 0, 'plan.outputIndex'),
     ...(crop !== undefined && { crop: checkCrop(crop, size(image, 'plan.image')) }),
     ...(via !== undefined && { via: checkPlanScale(via, 'plan.via') }),
@@ -189,8 +201,7 @@ function checkPlanScale(value: unknown, what: string): PlanScale {
 }
 
 function positions(value: unknown, what: string): number[] {
-  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of positions', what, value);
-  return value.map((position: unknown, index) => integer(position, 0, `${what}[${index}]`));
+  return list(value, 'an array of positions', what).map((position, index) => integer(position, 0, `${what}[${index}]`));
 }
 
 function rectangle(value: unknown, least: number, what: string): NativeCrop {

@@ -16,7 +16,7 @@ import type {
 } from './options.js';
 import { checkBackground, checkPreprocess } from './preprocess.js';
 import { type CheckedScaleOptions, checkScaleOptions } from './scale.js';
-import { checkOptions, checkPatchSize, finite, flag, integer, oneOf, sideLengths, text } from './values.js';
+import { checkOptions, checkPatchSize, finite, flag, integer, list, oneOf, sideLengths, text } from './values.js';
 
 export interface CheckedExtractOptions {
   scale: CheckedScaleOptions;
@@ -95,9 +95,9 @@ export interface CheckedExtractorOptions {
 
 /** Names of outputs that are to be joined. */
 export function checkOutputNames(value: unknown, what: string): string[] {
-  if (!Array.isArray(value) || value.length === 0)
-    throw invalid('the name of an output, or an array of at least one,', what, value);
-  const names = value.map((name: unknown) => text(name, what));
+  const names = list(value, 'the name of an output, or an array of at least one,', what).map((name) =>
+    text(name, what),
+  );
   if (new Set(names).size !== names.length) throw invalid('each name once', what, value);
   return names;
 }

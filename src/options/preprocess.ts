@@ -4,11 +4,12 @@ import { invalid } from '../errors.js';
 import type { NativePreprocess } from '../native/addon.js';
 import { CHANNEL_ORDERS, DEFAULTS, RESIZE_MODES } from './defaults.js';
 import type { Preprocess, ResizeMode } from './options.js';
-import { checkOptions, finite, oneOf } from './values.js';
+import { checkOptions, finite, list, oneOf } from './values.js';
 
 function perChannel(value: unknown, what: string): number[] {
-  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of numbers, one per channel,', what, value);
-  return value.map((entry: unknown, index) => finite(entry, `${what}[${index}]`));
+  return list(value, 'an array of numbers, one per channel,', what).map((entry, index) =>
+    finite(entry, `${what}[${index}]`),
+  );
 }
 
 function checkCount(values: readonly number[] | undefined, channels: number, what: string): void {

@@ -4,11 +4,10 @@ import { invalid } from '../errors.js';
 import type { NativePlanOptions, NativeSize } from '../native/addon.js';
 import { BLENDS, DEFAULTS, LAYOUTS, UNEVEN } from './defaults.js';
 import type { Blend, Layout, ScaleOptions, Uneven } from './options.js';
-import { finite, flag, integer, oneOf, sideLengths } from './values.js';
+import { finite, flag, integer, list, oneOf, sideLengths } from './values.js';
 
 function scaleList(value: unknown): number[] {
-  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of at least one number', 'scales', value);
-  return value.map((scale: unknown, index) => {
+  return list(value, 'an array of at least one number', 'scales').map((scale, index) => {
     const number = finite(scale, `scales[${index}]`);
     if (number <= 0) throw invalid('a number above 0', `scales[${index}]`, scale);
     return number;
@@ -16,8 +15,8 @@ function scaleList(value: unknown): number[] {
 }
 
 function imageSizeList(value: unknown): NativeSize[] {
-  if (!Array.isArray(value) || value.length === 0) throw invalid('an array of at least one size', 'imageSizes', value);
-  return value.map((entry: unknown, index) => sideLengths(entry, `imageSizes[${index}]`));
+  const sizes = list(value, 'an array of at least one size', 'imageSizes');
+  return sizes.map((entry, index) => sideLengths(entry, `imageSizes[${index}]`));
 }
 
 /** ScaleOptions, checked; absent where not given. */

@@ -98,6 +98,17 @@ export function integer(value: unknown, least: number, what: string): number {
   return value as number;
 }
 
+/** As long as the longest that native code takes: the positions of a plan's most tiles. What is longer would take its time to walk through. */
+const LONGEST_LIST = 2 ** 20;
+
+/** A copy with holes filled by undefined, so that checks of the entries see them. */
+export function list(value: unknown, expected: string, what: string): unknown[] {
+  if (!Array.isArray(value) || value.length === 0) throw invalid(expected, what, value);
+  const { length } = value;
+  if (length > LONGEST_LIST) throw invalid(`at most ${LONGEST_LIST} entries`, what, value);
+  return Array.from({ length }, (_, index) => value[index] as unknown);
+}
+
 /** A number (square) or [height, width] as a size. */
 export function sideLengths(value: unknown, what: string): NativeSize {
   if (typeof value === 'number') {

@@ -246,6 +246,7 @@ export class Pipeline {
         columns,
         channels: [...(channels[index] ?? [0, 0])],
       })),
+      grids: geometry.grids.map((own) => ({ ...own })),
       timings: { wait, decode, queue, split: split + took, model, pool: pooling, total: performance.now() - started },
     });
     this.recorder.timed(features.timings, decode > 0);

@@ -4,6 +4,7 @@
 import { clone } from '@bufbuild/protobuf';
 import { ManyscaleError } from '../errors.js';
 import { Extractor } from '../extractor.js';
+import type { Features } from '../features.js';
 import type { ImageInput } from '../images/image.js';
 import { type Attributes, makeNode, makeTensor, makeValue } from '../onnx/build.js';
 import { wholeModel } from '../onnx/file.js';
@@ -169,23 +170,54 @@ export async function calibrate(
   const collector = new StatisticsCollector(activations);
   await using extractor = await Extractor.load(wholeModel(copy), {
     ...load,
+    dropPrefixTokens: false, // they go through the layers as well
     output,
     ...(layout === 'bnc' && { numPrefixTokens }),
     signal,
   });
   for (const image of images) {
-    for (const alone of eachScale(scale)) {
-      const options = { ...alone, resizeOutputToIndex: 0, outputShape: 'bnc', signal } as const;
-      const { tensor } = await extractor.extract(image, options);
-      collector.add(tensor.data as Float32Array);
-    }
+    for await (const cells of cellsOf(extractor, image, { load, scale, signal })) collector.add(cells);
     onImage();
   }
   const chosen = [...collector.result()].map(([activation, found]) => [activation, chooseScheme(found)] as const);
   return new Map(chosen.flatMap(([activation, scheme]) => (scheme ? [[activation, scheme]] : [])));
 }
 
-/** Scales one by one: joined scales are averaged to one grid, and averages have a smaller range. */
+/**
+ * [cells, channels] of each scale as the model gives them: scales that are joined are averaged to one grid, tiles that overlap are blended, and
+ * averages have a smaller range.
+ */
+async function* cellsOf(
+  extractor: Extractor,
+  image: ImageInput,
+  { load, scale, signal }: CalibrationOptions,
+): AsyncGenerator<Float32Array> {
+  const extract = (options: ScaleOptions) => extractor.extract(image, { ...options, outputShape: 'bnc', signal });
+  if (load.preset === undefined) {
+    // The sizes that overlapping tiles fill are not always those of tiles that touch.
+    const touching = load.overlap ? ({ overlap: 0, uneven: load.uneven === 'pad' ? 'pad' : 'resize' } as const) : {};
+    for (const alone of eachScale(scale))
+      yield (await extract({ ...alone, ...touching, resizeOutputToIndex: 0 })).tensor.data as Float32Array;
+    return;
+  }
+  const first = await extract({});
+  if (first.isSequence) {
+    yield first.tensor.data as Float32Array;
+    return;
+  }
+  for (const [index, { channels }] of first.scales.entries())
+    yield sliceChannels(await extract({ resizeOutputToIndex: index }), channels);
+}
+
+function sliceChannels({ tensor }: Features, [from, to]: readonly [number, number]): Float32Array {
+  const [rows = 0, total = 0] = tensor.dims;
+  const data = tensor.data as Float32Array;
+  const slice = new Float32Array(rows * (to - from));
+  for (let row = 0; row < rows; row++)
+    slice.set(data.subarray(row * total + from, row * total + to), row * (to - from));
+  return slice;
+}
+
 function eachScale({ scales = [], imageSizes }: ScaleOptions): ScaleOptions[] {
   return imageSizes ? imageSizes.map((size) => ({ imageSizes: [size] })) : scales.map((one) => ({ scales: [one] }));
 }

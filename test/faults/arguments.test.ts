@@ -386,6 +386,10 @@ describe(`junk in every option works or is a ManyscaleError (seed ${seed})`, () 
     'resizeOutputToIndex',
     'numPrefixTokens',
     'outputShape',
+    'dropPrefixTokens',
+    'uneven',
+    'overlap',
+    'blend',
   ];
   const preprocess = ['mean', 'std', 'rescale', 'resize', 'channelOrder', 'background'];
   const loadOptions = [
@@ -397,7 +401,6 @@ describe(`junk in every option works or is a ManyscaleError (seed ${seed})`, () 
       'fit',
       'preset',
       'maxTiles',
-      'overlap',
       'preprocess',
       'configuration',
       'device',

@@ -30,6 +30,22 @@ void check_sum(const AxisTable& table, const std::vector<Weight>& weights, doubl
   FUZZ_CHECK(std::abs(sum - 1) <= rounding, what + ": the weights of pixel " + std::to_string(i) + " add up to " + std::to_string(sum));
 }
 
+// A table of some of the output pixels has the whole one's entries; only the zeros behind their weights may be fewer.
+void check_part(const AxisTable& whole, int64_t begin, int64_t end, const std::string& text) {
+  const AxisTable part = make_axis_table(whole.mode, whole.in, whole.out, begin, end);
+  const std::string what = text + ", pixels " + std::to_string(begin) + " to " + std::to_string(end);
+  FUZZ_CHECK(part.in == whole.in && part.out == whole.out && part.begin == begin && part.first.size() == static_cast<size_t>(end - begin), what);
+  const auto at = [](const auto& weights, size_t i, int64_t taps, int32_t k) { return weights[i * static_cast<size_t>(taps) + static_cast<size_t>(k)]; };
+  for (size_t i = 0; i < part.first.size(); i++) {
+    const size_t j = i + static_cast<size_t>(begin);
+    FUZZ_CHECK(part.first[i] == whole.first[j] && part.count[i] == whole.count[j] && part.count[i] <= part.taps, what);
+    for (int32_t k = 0; k < part.count[i]; k++) {
+      FUZZ_CHECK(at(part.weights, i, part.taps, k) == at(whole.weights, j, whole.taps, k), what);
+      if (is_pillow(whole.mode)) FUZZ_CHECK(at(part.fixed_weights, i, part.taps, k) == at(whole.fixed_weights, j, whole.taps, k), what);
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -67,5 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check_sum(table, table.weights, 1, i, 2e-6 + taps * 1e-7, what);
     if (is_pillow(mode)) check_sum(table, table.fixed_weights, 1 << kPillowPrecisionBits, i, taps / (1 << kPillowPrecisionBits), what);
   }
+  const int64_t begin = input.between(0, out - 1);
+  check_part(table, begin, input.between(begin + 1, out), what);
   return 0;
 }

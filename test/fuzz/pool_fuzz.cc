@@ -40,16 +40,19 @@ struct Request {
   OutputType type = OutputType::kFloat32;
   Blend blend = Blend::kLinear;
   bool overlaps = false;
+  bool sequence = false;
 };
 
 std::string describe(const Request& r) {
   std::string text = "batch " + std::to_string(r.batch) + ", prefix " + std::to_string(r.prefix) + ", output index " + std::to_string(r.plan.output_index) +
                      (r.input == Layout::kTokens ? ", tokens" : ", maps") + (r.output == Layout::kTokens ? " to tokens" : " to maps") +
-                     (r.type == OutputType::kFloat16 ? " of float16" : "");
-  for (size_t s = 0; s < r.features.size() && s < r.plan.scales.size(); s++) {
-    const Scale& scale = r.plan.scales[s];
+                     (r.type == OutputType::kFloat16 ? " of float16" : "") + (r.sequence ? " in sequence" : "");
+  const size_t outputs = std::max<size_t>(r.features.size() / r.plan.scales.size(), 1);
+  for (size_t s = 0; s < r.features.size(); s++) {
+    const Scale& scale = r.plan.scales[std::min(s / outputs, r.plan.scales.size() - 1)];
     text += "; " + std::to_string(scale.rows) + " x " + std::to_string(scale.columns) + " tiles of " + to_string(r.features[s].grid) + " x " +
-            std::to_string(r.features[s].channels);
+            std::to_string(r.features[s].channels) + (scale.overlaps() ? " that overlap" : "");
+    if (scale.content) text += ", content to " + to_string(Size{scale.content->top + scale.content->height, scale.content->left + scale.content->width});
   }
   return text;
 }
@@ -64,13 +67,18 @@ void place(FuzzedInput& input, Size grid, Scale& scale) {
     while (static_cast<int64_t>(result.size()) < count) result.push_back(result.back() + kCellPixels * input.between(1, cells));
     return result;
   };
-  if (input.boolean()) {
-    scale.tops = starts(scale.rows, grid.height);
-    scale.lefts = starts(scale.columns, grid.width);
-  }
+  const int64_t which = input.between(0, 3);
+  if (which & 1) scale.tops = starts(scale.rows, grid.height);
+  if (which & 2) scale.lefts = starts(scale.columns, grid.width);
   scale.height = scale.top(scale.rows - 1) + scale.tile_height;
   scale.width = scale.left(scale.columns - 1) + scale.tile_width;
-  if (input.boolean()) scale.content = Rectangle{0, 0, input.between(1, scale.height), input.between(1, scale.width)};
+  if (input.boolean()) {
+    const Size size{input.between(1, 2 * scale.height), input.between(1, 2 * scale.width)};
+    const bool above = input.between(0, 3) == 0;  // not where padding leaves it
+    scale.content = Rectangle{above ? input.between(1 - size.height, scale.height - 1) : 0, above ? input.between(1 - size.width, scale.width - 1) : 0,
+                              size.height, size.width};
+    scale.padding = input.boolean() ? Padding::kZero : Padding::kBackground;
+  }
   check_scale(scale);
 }
 
@@ -88,6 +96,7 @@ Request read(FuzzedInput& input) {
   r.blend = input.boolean() ? Blend::kLinear : Blend::kAverage;
   const int64_t scales = input.between(1, 4);
   r.plan.output_index = input.between(0, scales - 1);
+  const int64_t outputs = wild || input.boolean() ? 1 : input.between(1, 3);
   for (int64_t s = 0; s < scales; s++) {
     Scale scale;  // a plan's promise: rows and columns of at least 1, no more tiles than kMaxPlanTiles
     scale.rows = wild ? input.between(1, input.between(0, 7) == 7 ? 1024 : 32) : input.between(1, 5);
@@ -102,6 +111,18 @@ Request read(FuzzedInput& input) {
     }
     if (!wild) place(input, r.features.back().grid, r.plan.scales.back());
     r.overlaps |= r.plan.scales.back().overlaps();
+    for (int64_t i = 1; i < outputs; i++) {  // cells of other sizes, which may not meet at tiles' borders
+      const ScaleFeatures first = r.features[r.features.size() - static_cast<size_t>(i)];
+      const int64_t divisor = input.between(1, 3);
+      r.features.push_back({{std::max<int64_t>(first.grid.height / divisor, 1), std::max<int64_t>(first.grid.width / divisor, 1)}, input.between(1, 40)});
+    }
+  }
+  r.sequence = input.between(0, 7) == 7;
+  if (r.sequence) {
+    r.features.resize(static_cast<size_t>(outputs));
+    r.batch = 1;
+    r.joined = true;
+    r.overlaps = false;
   }
   if (input.between(0, 31) == 31) r.features.pop_back();
   return r;
@@ -137,6 +158,20 @@ void check_dense(const Request& request, const Params& params) {
   }
 }
 
+// The merged grid ends with the last cell that shows something of the image, and is what the plan foretells.
+void check_merged(const Request& request, const Scale& scale, const ScaleParams& params) {
+  FUZZ_CHECK(merged_grid(scale, params.grid) == params.merged, describe(request));
+  const auto check = [&](int64_t merged, int64_t cells, int64_t side, int64_t tile, int64_t end) {
+    const int64_t all = (side - tile) * cells / tile + cells;
+    const int64_t used = scale.content && scale.padding == Padding::kZero ? std::min(end, side) : side;
+    FUZZ_CHECK(merged <= all && merged * side >= used * all && (merged - 1) * side < used * all, describe(request));
+  };
+  if (scale.tile_height == 0) return;  // a scale that only counts its tiles
+  const Rectangle content = scale.resized();
+  check(params.merged.height, params.grid.height, scale.height, scale.tile_height, content.top + content.height);
+  check(params.merged.width, params.grid.width, scale.width, scale.tile_width, content.left + content.width);
+}
+
 // Tiles in any order in a few buffers of exactly the right size, NaN between them: a value from a gap shows in the result.
 std::vector<std::unique_ptr<float[]>> scatter(Params& params, std::minstd_rand& random) {
   std::vector<size_t> scale_of(params.tiles.size());
@@ -166,16 +201,15 @@ std::vector<std::unique_ptr<float[]>> scatter(Params& params, std::minstd_rand& 
   return buffers;
 }
 
-float widen(float value) { return value; }
 float widen(uint16_t bits) {  // a zero's sign is nobody's promise; other halves differ where their bits do
   return (bits & 0x7fff) == 0 ? 0.0F : static_cast<float>(bits);
 }
 
-// Weighted sums round where the processor fuses their products; in a half that may be one unit of the last place.
-bool agrees(const Request& request, float a, float b) { return request.overlaps ? std::abs(a - b) <= 1e-6F : a == b; }
+// Maps of overlapping tiles are added in another order than the reference's; in a half that may be one unit of the last place.
+bool adds_in_order(const Request& request) { return !request.overlaps || request.input == Layout::kTokens; }
+bool agrees(const Request& request, float a, float b) { return adds_in_order(request) ? a == b : std::abs(a - b) <= 1e-6F; }
 bool agrees(const Request& request, uint16_t a, uint16_t b) {
-  if (!request.overlaps) return widen(a) == widen(b);
-  return std::abs(from_half(a) - from_half(b)) <= 1e-3F;
+  return adds_in_order(request) ? widen(a) == widen(b) : std::abs(from_half(a) - from_half(b)) <= 1e-3F;
 }
 
 // `mark` is what no result is: it shows what was not written, and what should not have been.
@@ -202,12 +236,13 @@ void compare(const Request& request, const Params& params, const std::vector<std
   std::vector<size_t> order(params.scales.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::shuffle(order.begin(), order.end(), random);
-  for (const size_t scale : order) run(params.only(scale), backend, sources, host_buffer(parts.get()));
+  SerialBackend alone(1, random());
+  for (const size_t scale : order) run(params.only(scale), alone, sources, host_buffer(parts.get()));
   for (size_t i = 0; i < count; i++) {
     const auto place = [&] { return " at " + std::to_string(i) + " of " + std::to_string(count) + ", " + describe(request); };
     FUZZ_CHECK(expected[i] != mark, "the reference leaves a gap" + place());
     FUZZ_CHECK(agrees(request, expected[i], received[i]), std::to_string(expected[i]) + " expected but " + std::to_string(received[i]) + " made" + place());
-    FUZZ_CHECK(std::memcmp(&received[i], &parts[i], sizeof(Element)) == 0, "scales one by one differ from all together" + place());
+    FUZZ_CHECK(std::memcmp(&received[i], &parts[i], sizeof(Element)) == 0, "scales one by one on one thread differ from all together" + place());
   }
 }
 
@@ -217,14 +252,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzedInput input(data, size);
   const Request request = read(input);
   Params params;
+  const Options options{request.input, request.output, request.type, request.blend, request.prefix, request.drop_prefix};
   try {
-    params = make_params(request.plan, request.batch, request.features, request.joined,
-                         {request.input, request.output, request.type, request.blend, request.prefix, request.drop_prefix});
+    params = request.sequence ? make_sequence_params(request.plan, request.features, options)
+                              : make_params(request.plan, request.batch, request.features, request.joined, options);
   } catch (const Error& error) {
     FUZZ_CHECK_REFUSAL(error, ErrorCode::kInvalidArgument, ErrorCode::kPlanTooLarge);
     return 0;
   }
-  FUZZ_CHECK(params.grid == params.scales[static_cast<size_t>(request.plan.output_index)].merged, describe(request));
+  if (request.sequence) {
+    FUZZ_CHECK(params.batch == request.plan.tile_count() && params.grid == request.features.front().grid, describe(request));
+  } else {
+    const size_t outputs = request.features.size() / request.plan.scales.size();
+    FUZZ_CHECK(params.grid == params.scales[static_cast<size_t>(request.plan.output_index) * outputs].merged, describe(request));
+    for (size_t s = 0; s < params.scales.size(); s++) check_merged(request, request.plan.scales[s / outputs], params.scales[s]);
+  }
   FUZZ_CHECK(params.output_elements() >= 1 && params.output_bytes() >= params.output_elements(), describe(request));
   constexpr size_t kMostTiles = 1 << 12;
   if (params.tiles.size() > kMostTiles) return 0;

@@ -27,6 +27,8 @@ constexpr int64_t kMostTaps = int64_t{1} << 19;   // multiplications of the refe
 constexpr int64_t kMostBytes = int64_t{1} << 17;  // of the source
 constexpr int64_t kMostElements = int64_t{1} << 16;
 
+constexpr int64_t kMostVaried = 12000;  // side of a scale that overlaps, is padded or cropped
+
 constexpr uint32_t kGuard = 0x7fc0dead;  // a NaN that no computation makes
 
 struct Request {
@@ -36,12 +38,23 @@ struct Request {
   Preprocess preprocess;
 };
 
+std::string place_of(const Scale& s) {
+  std::string text;
+  for (const int64_t top : s.tops) text += (text.empty() ? " from rows " : ", ") + std::to_string(top);
+  for (const int64_t left : s.lefts) text += (&left == s.lefts.data() ? " from columns " : ", ") + std::to_string(left);
+  if (!s.content) return text;
+  const Rectangle& r = *s.content;
+  return text + " content " + to_string(Size{r.height, r.width}) + " at " + std::to_string(r.top) + ", " + std::to_string(r.left) +
+         (s.padding == Padding::kZero ? " on zeros" : " on background");
+}
+
 std::string describe(const Request& r) {
   std::string text = std::string(resize_mode_name(r.preprocess.resize)) + (r.source.type == PixelType::kUint8 ? " uint8 " : " float ") +
                      std::to_string(r.source.batch) + " x " + std::to_string(r.source.channels) + " x " + to_string(Size{r.source.height, r.source.width}) +
                      " stride " + std::to_string(r.source.row_stride);
   if (r.crop) text += " crop " + to_string(Size{r.crop->height, r.crop->width}) + " at " + std::to_string(r.crop->top) + ", " + std::to_string(r.crop->left);
-  for (const Scale& s : r.plan.scales) text += "; " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.tile());
+  for (const Scale& s : r.plan.scales)
+    text += "; " + std::to_string(s.rows) + " x " + std::to_string(s.columns) + " tiles of " + to_string(s.tile()) + place_of(s);
   return text;
 }
 
@@ -52,6 +65,27 @@ std::vector<double> read_per_channel(FuzzedInput& input, int64_t channels) {
   std::vector<double> values(static_cast<size_t>(input.between(0, 3) == 0 ? input.between(0, 5) : input.boolean() ? 1 : std::clamp<int64_t>(channels, 0, 8)));
   for (double& value : values) value = input.number();
   return values;
+}
+
+// Tiles that overlap, content that leaves room for padding, and content that reaches beyond the scale.
+void vary(FuzzedInput& input, Scale& scale) {
+  const auto starts = [&](int64_t count, int64_t tile) {
+    std::vector<int64_t> result{0};
+    while (static_cast<int64_t>(result.size()) < count) result.push_back(result.back() + input.between(1, tile));
+    return result;
+  };
+  if (input.boolean()) {
+    scale.tops = starts(scale.rows, scale.tile_height);
+    scale.height = scale.tops.back() + scale.tile_height;
+  }
+  if (input.boolean()) {
+    scale.lefts = starts(scale.columns, scale.tile_width);
+    scale.width = scale.lefts.back() + scale.tile_width;
+  }
+  if (input.boolean()) return;
+  const Size size{input.between(1, 2 * scale.height), input.between(1, 2 * scale.width)};
+  scale.content = Rectangle{input.between(1 - size.height, scale.height - 1), input.between(1 - size.width, scale.width - 1), size.height, size.width};
+  scale.padding = input.boolean() ? Padding::kZero : Padding::kBackground;
 }
 
 // Error for a plan that check_plan refuses.
@@ -103,6 +137,8 @@ Request read(FuzzedInput& input) {
     if (__builtin_mul_overflow(scale.rows, scale.tile_height, &scale.height) || __builtin_mul_overflow(scale.columns, scale.tile_width, &scale.width)) {
       scale = {1, 1, 1, 1, 1, 1};
     }
+    const bool ordinary = scale.height >= 1 && scale.height <= kMostVaried && scale.width >= 1 && scale.width <= kMostVaried;
+    if (ordinary && input.boolean()) vary(input, scale);
   }
   r.plan = check_plan({r.source.height, r.source.width}, scales, 0);
   if (input.between(0, 15) == 15) r.plan.image.height++;  // the plan of another image
@@ -156,6 +192,24 @@ int64_t choose_tiles(Params& params, std::minstd_rand& random) {
     params.tiles.push_back(tile);
   }
   return elements;
+}
+
+// What lies beside the resized image is the padding and nothing else.
+void check_padding(const Request& request, const Params& params, const float* received) {
+  for (const TileTarget& target : params.tiles) {
+    const Scale& scale = params.scales[static_cast<size_t>(target.scale)].scale;
+    const Rectangle content = scale.resized();
+    const float* value = received + target.offset;
+    for (int64_t c = 0; c < params.channels; c++) {
+      for (int64_t i = 0; i < scale.tile_height * scale.tile_width; i++, value++) {
+        const int64_t y = scale.top(target.row) + i / scale.tile_width - content.top;
+        const int64_t x = scale.left(target.column) + i % scale.tile_width - content.left;
+        if (y >= 0 && x >= 0 && y < content.height && x < content.width) continue;
+        const float expected = scale.padding == Padding::kBackground ? params.ground[static_cast<size_t>(c)] : 0.0F;
+        FUZZ_CHECK(*value == expected, std::to_string(*value) + " for padding of " + std::to_string(expected) + ", " + describe(request));
+      }
+    }
+  }
 }
 
 void compare(const Request& request, const Params& params, const float* expected, const float* received, int64_t elements) {
@@ -214,5 +268,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   SerialBackend backend(threads, random());
   run(params, backend, host_buffer(pixels.get()), std::vector<Buffer>(scales, host_buffer(received.get())));
   compare(request, params, expected.get(), received.get(), elements);
+  check_padding(request, params, received.get());
   return 0;
 }

@@ -108,5 +108,7 @@ TEST_CASE("preset: what cannot be is refused") {
   }
   CHECK(code_of({100, 100}, options_of(Preset::kInternVl, 448, 129)) == "ERR_INVALID_ARGUMENT");
   CHECK(code_of({100, 100}, options_of(Preset::kInternVl, 448, -1)) == "ERR_INVALID_ARGUMENT");
+  CHECK(code_of({100, 100}, options_of(Preset::kDynamicS2, 8, 0, {1, 11})) == "none");
+  CHECK(code_of({100, 100}, options_of(Preset::kDynamicS2, 8, 0, {1, 12})) == "ERR_INVALID_ARGUMENT");
   CHECK(code_of({1, 20000}, options_of(Preset::kLlavaS2, 448)) == "ERR_PLAN_TOO_LARGE");
 }

@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { defaultModel, Extractor } from '../../src/index.js';
+import { defaultModel, Extractor, measureSeams } from '../../src/index.js';
 import { patchModel } from '../helpers/models.js';
 import { readFloat16, readFloat32 } from '../helpers/npy.js';
 import { photo, repository, vitModel } from '../helpers/paths.js';
@@ -292,7 +292,105 @@ describe('extract', () => {
   });
 });
 
+describe('cutting', () => {
+  it('reaches the library from every flag', async () => {
+    const flags = ['--fit', 'keep', '--uneven', 'pad', '--overlap', '25%', '--blend', 'average', '--scales', '2'];
+    const out = file('cut.npy');
+    const child = await manyscale(['extract', temple, '-o', out, '--json', ...flags]);
+    expectExit(child, 0);
+    const extractor = await Extractor.load(defaultModel, {
+      fit: 'keep',
+      uneven: 'pad',
+      overlap: 0.25,
+      blend: 'average',
+      scales: [2],
+    });
+    const { tensor } = await extractor.extract(temple);
+    await extractor.dispose();
+    const { shape, data } = readFloat32(out);
+    expect(shape).toEqual(tensor.dims);
+    expect(data).toEqual(tensor.data);
+    expect(JSON.parse(child.stdout).images[0].shape).toEqual(tensor.dims);
+  });
+
+  it('writes sequences of presets, of several shapes in one file', async () => {
+    const out = file('sequences.safetensors');
+    const model = ['--model', vitModel, '--preset', 'internvl', '--max-tiles', '6', '--drop-prefix-tokens'];
+    const child = await manyscale(['extract', temple, astronaut, '-o', out, ...model]);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(/2 tensors of 2 shapes/);
+    const { tensors, metadata } = readSafetensors(out);
+    expect(tensors.get('temple.jpg')?.shape).toEqual([7, 144, 128]); // 2 x 3 tiles and a thumbnail
+    expect(Object.keys(JSON.parse(metadata['scales'] ?? ''))).toEqual(['temple.jpg', 'astronaut.png']);
+    expectFailure(
+      await manyscale(['extract', temple, astronaut, '-o', file('sequences.npy'), ...model]),
+      1,
+      /one shape for a \.npy file.*Write a \.safetensors file/s,
+    );
+  });
+
+  it('refuses what contradicts itself, and values that are none', async () => {
+    expectFailure(
+      await manyscale(['extract', temple, '-o', file('x.npy'), '--preset', 'anyres', '--fit', 'keep']),
+      1,
+      /nothing beside preset/,
+    );
+    expectFailure(
+      await manyscale(['extract', temple, '-o', file('x.npy'), '--overlap', 'much']),
+      2,
+      /'much' is not a number/,
+    );
+    expectFailure(
+      await manyscale(['view', temple, '-o', file('x.png'), '--seams', '--preset', 'anyres']),
+      2,
+      /presets do not overlap/,
+    );
+    expectFailure(await manyscale(['view', temple, '-o', file('x.png'), '--json']), 2, /Expected --seams for --json/);
+    expectFailure(
+      await manyscale(['view', temple, '-o', file('x.png'), '--seams', '--scales', '1']),
+      2,
+      /several tiles for --seams/,
+    );
+  });
+});
+
 describe('view', () => {
+  it.each([['internvl'], ['llava-s2']])('draws what the preset %s sees', async (preset) => {
+    const out = file(`${preset}.png`);
+    expectExit(await manyscale(['view', temple, '-o', out, '--model', vitModel, '--preset', preset]), 0);
+    expect((await sharp(out).metadata()).width).toBeGreaterThan(900);
+  });
+
+  it('draws seams, and tells their numbers', async () => {
+    const out = file('seams.png');
+    const child = await manyscale(['view', temple, '-o', out, '--model', vitModel, '--seams', '--json']);
+    expectExit(child, 0);
+    const { scales } = JSON.parse(child.stdout);
+    expect(scales.map(({ name }: { name: string }) => name)).toEqual(['scale 2', 'scale 3']); // scale 1 is one tile
+    const [touching, overlapping] = scales[1].ways;
+    expect(touching).toMatchObject({ overlap: 0, rows: 3, columns: 3 });
+    expect(overlapping).toMatchObject({ overlap: 0.25, rows: 4, columns: 4 });
+    expect(touching.seams.ratio).toBeGreaterThan(1.5);
+    expect(overlapping.seams.ratio).toBeLessThan(1.15);
+    expect((await sharp(out).metadata()).height).toBeGreaterThan(900);
+  });
+
+  it('measures the seams of padded scales as they are cut, and prints a table', async () => {
+    const flags = ['--seams', '--fit', 'keep', '--uneven', 'pad', '--scales', '2', '--overlap', '16'];
+    const out = file('padded-seams.png');
+    const child = await manyscale(['view', temple, '-o', out, '--model', vitModel, ...flags]);
+    expectExit(child, 0);
+    expect(child.stderr).toBe('');
+    const lines = child.stdout.split('\n');
+    expect(lines[0]).toBe(out);
+    expect(lines[1]).toMatch(/^ {2}scale +overlap +tiles +across +inside +ratio$/);
+    await using extractor = await Extractor.load(vitModel, { scales: [2], fit: 'keep', uneven: 'pad' });
+    const seams = measureSeams(await extractor.extract(temple), extractor.info.output.grid);
+    const numbers = [seams.across.toFixed(3), seams.inside.toFixed(3), seams.ratio.toFixed(2)].join(' +');
+    expect(lines[2]).toMatch(new RegExp(`^ {2}235 x 157 +none +3 x 2 +${numbers}$`));
+    expect(lines[3]).toMatch(/^ {2}235 x 157 +16 +3 x 2 /);
+  });
+
   it('draws a PNG with a column per scale', async () => {
     const out = file('view.png');
     const child = await manyscale(['view', temple, '-o', out]);

@@ -11,7 +11,13 @@ import { expectCode } from './rejection.js';
 const timings = { wait: 0, decode: 0, queue: 0, split: 0, model: 0, pool: 0, total: 0 };
 
 function features(values: number[], dims: number[], init: Pick<FeaturesInit, 'grid' | 'numPrefixTokens'>): Features {
-  return new Features({ tensor: new Tensor('float32', Float32Array.from(values), dims), scales: [], timings, ...init });
+  return new Features({
+    tensor: new Tensor('float32', Float32Array.from(values), dims),
+    scales: [],
+    grids: [],
+    timings,
+    ...init,
+  });
 }
 
 describe('vector', () => {
@@ -46,7 +52,7 @@ describe('vector', () => {
   test('of float16 features is float32', () => {
     // 1.0009765625 has more digits than the sum of two would keep in half precision.
     const data = Uint16Array.of(0x3c00, 0x3c01, 0x4000, 0x4001, 0x3c00, 0x3c01);
-    const init = { grid: { height: 1, width: 2 }, numPrefixTokens: 1, scales: [], timings };
+    const init = { grid: { height: 1, width: 2 }, numPrefixTokens: 1, scales: [], grids: [], timings };
     const half = new Features({ tensor: new Tensor('float16', data, [3, 2]), ...init });
     expect(half.vector('cls')).toEqual(Float32Array.of(1, 1.0009765625));
     expect(half.vector()).toEqual(Float32Array.of(1.5, (2.001953125 + 1.0009765625) / 2));

@@ -3,7 +3,7 @@ import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { vitModel as randomVit, VIT_S16 } from '../../bench/models/vit.mjs';
 import { noiseImage } from '../../src/images/noise.js';
-import { Extractor } from '../../src/index.js';
+import { Extractor, type ExtractorOptions } from '../../src/index.js';
 import { defaultModel } from '../../src/model/default-model.js';
 import { type Attributes, makeModel, makeNode, makeTensor, makeValue } from '../../src/onnx/build.js';
 import { decodeModel, encodeModel } from '../../src/onnx/codec.js';
@@ -16,7 +16,7 @@ import {
   chooseScheme,
   StatisticsCollector,
 } from '../../src/quantize/calibrate.js';
-import { compareFeatures } from '../../src/quantize/measure.js';
+import { compareFeatures, measureSpeed } from '../../src/quantize/measure.js';
 import { METADATA_KEY, quantizableLayers, quantizeLayers, rowSchemes } from '../../src/quantize/quantize.js';
 import type { Scheme } from '../../src/quantize/rewrite.js';
 import { quantizeWeights } from '../../src/quantize/weights.js';
@@ -402,6 +402,60 @@ describe('calibration', () => {
     await using int8 = await Extractor.load(wholeModel(rewritten), { scales: [1, 2] });
     const similar = await compareFeatures(float32, int8, [photo('two-dogs.jpg')], { scales: [1, 2] }, () => undefined);
     for (const { cosine } of similar) expect(cosine).toBeGreaterThan(0.998);
+  });
+
+  const { signal } = new AbortController();
+
+  it.each(['llava-s2', 'internvl'] as const)('calibrates, compares and times as the preset %s cuts', async (preset) => {
+    const rewritten = model(tinyVit);
+    const layers = quantizableLayers(rewritten);
+    await using float32 = await Extractor.load(tinyVit, { preset });
+    const square = { data: new Uint8Array(64 * 64 * 3).fill(90), height: 64, width: 64, channels: 3 } as const;
+    const images = [photo('temple.jpg'), square];
+    const options = { load: { preset, dropPrefixTokens: true }, scale: {}, signal };
+    const schemes = await calibrate(rewritten, layers, float32, images, options, () => undefined);
+    expect([...schemes.keys()].sort()).toEqual(activationsOf(layers).sort());
+    quantizeLayers(rewritten, layers, schemes);
+    await using int8 = await Extractor.load(wholeModel(rewritten), { preset });
+    const similar = await compareFeatures(float32, int8, images, {}, () => undefined);
+    // InternVL's thumbnail, of the temple alone, is the second scale.
+    expect(similar).toHaveLength(preset === 'internvl' ? 2 : 3);
+    for (const { cosine, lowest } of similar) {
+      expect(cosine).toBeGreaterThan(0.998);
+      expect(cosine).toBeLessThan(1);
+      expect(lowest).toBeLessThanOrEqual(cosine);
+    }
+    const same = await compareFeatures(float32, float32, images, {}, () => undefined);
+    for (const { cosine, lowest } of same) {
+      expect(cosine).toBeCloseTo(1, 6);
+      expect(lowest).toBeCloseTo(1, 6);
+    }
+    const before = float32.stats().tiles.done;
+    const started = performance.now();
+    const speed = await measureSpeed({ float32, int8 }, signal, () => undefined);
+    const done = float32.stats().tiles.done - before;
+    // Both models took turns: no faster than all tiles of one in the whole time allows.
+    expect(speed.float32).toBeGreaterThan(done / ((performance.now() - started) / 1000));
+  });
+
+  it('finds the ranges of tiles that overlap, not of their blended features', async () => {
+    await using float32 = await Extractor.load(tinyVit, { scales: [2] });
+    const schemes = (load: ExtractorOptions) => {
+      const layers = quantizableLayers(model(tinyVit));
+      const options = { load, scale: { scales: [2] }, signal };
+      return calibrate(model(tinyVit), layers, float32, [photo('temple.jpg')], options, () => undefined);
+    };
+    expect(await schemes({ overlap: 0.5 })).toEqual(await schemes({}));
+  });
+
+  it('counts the tiles that the speed is of, also where the load overlaps them', async () => {
+    await using float32 = await Extractor.load(tinyVit, { overlap: 0.5, fit: 'keep' });
+    const before = float32.stats();
+    let rounds = 0;
+    await measureSpeed({ float32, int8: float32 }, signal, () => rounds++);
+    const { tiles, images } = float32.stats();
+    expect(images.done - before.images.done).toBe(8 * (rounds + 1));
+    expect(tiles.done - before.tiles.done).toBe(4 * 8 * (rounds + 1));
   });
 
   it('leaves layers without a scheme as they are', async () => {

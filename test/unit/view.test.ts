@@ -5,6 +5,7 @@ import { principalComponents, scoresOf, symmetricEigen } from '../../src/cli/pca
 import { progressLine } from '../../src/cli/progress.js';
 import { colourFeatures, type FeatureGrid } from '../../src/cli/view/colours.js';
 import { drawText, fitText, glyphOf, textWidth, wrapText } from '../../src/cli/view/font.js';
+import { detailOf, nameOf, viewOf } from '../../src/cli/view/page.js';
 import { drawView } from '../../src/cli/view/picture.js';
 import { makeRandom, makeSeed } from '../helpers/random.js';
 
@@ -189,6 +190,8 @@ describe('drawView', () => {
     width: 8 * times,
     rows: times,
     columns: times,
+    tileHeight: 8,
+    tileWidth: 8,
   });
   const view = (width: number, height: number, count: number) => ({
     title: 'photo.jpg',
@@ -214,6 +217,30 @@ describe('drawView', () => {
     expect(metadata.format).toBe('png');
     expect(metadata.width).toBeGreaterThanOrEqual(1000);
     expect(metadata.height).toBeGreaterThan(200);
+  });
+});
+
+describe('viewOf', () => {
+  const tile = { height: 4, width: 4 };
+  const planned = { height: 16, width: 24, rows: 2, columns: 3, tileHeight: 8, tileWidth: 8 };
+
+  it('shows all of a scale, by its factor where both sides have one', () => {
+    expect(viewOf(planned, { height: 8, width: 12 }, tile)).toEqual({ ...planned, name: '24 x 16' });
+    expect(nameOf({ ...planned, width: 16, columns: 2 })).toBe('scale 2');
+  });
+
+  it('shows of zero padding what the features cover: their cells and the photo lie on each other', () => {
+    const content = { top: 0, left: 0, height: 11, width: 21 };
+    const view = viewOf({ ...planned, content, padding: 'zero' }, { height: 6, width: 11 }, tile);
+    expect(view).toMatchObject({ name: '21 x 11', height: 12, width: 22, content, padded: { height: 16, width: 24 } });
+    expect(detailOf(view)).toBe('padded to 24 x 16, 3 x 2 tiles of 8');
+  });
+
+  it('shows padding of the background, whose features stay', () => {
+    const content = { top: 2, left: 0, height: 12, width: 24 };
+    const view = viewOf({ ...planned, content, padding: 'background' }, { height: 8, width: 12 }, tile);
+    expect(view).toMatchObject({ height: 16, width: 24, content });
+    expect(view).not.toHaveProperty('padded');
   });
 });
 

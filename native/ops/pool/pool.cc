@@ -31,9 +31,12 @@ class Axis {
   int64_t most_shares() const { return most_shares_; }
   // Views hold pointers into the axis, which must have come to its place.
   AxisView view(bool by_rows) {
+    AxisView view{first_.data(), last_.data(), merged_.tile.data(), merged_.cell.data(), size_.data(), ratio_, nullptr};
+    if (starts_.empty()) return view;
     blend_ = {merged_.weight.data(), merged_.begin.data(),          merged_first_.data(), merged_last_.data(), by_rows, static_cast<int64_t>(starts_.size()),
               starts_.data(),        window_.data() + kWindowMargin};
-    return {first_.data(), last_.data(), merged_.tile.data(), merged_.cell.data(), size_.data(), ratio_, starts_.empty() ? nullptr : &blend_};
+    view.blend = &blend_;
+    return view;
   }
 
  private:

@@ -139,8 +139,8 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
       output,
       layout,
       num_prefix_tokens: String(first.numPrefixTokens),
-      grid: JSON.stringify(first.grid),
-      scales: JSON.stringify(first.scales),
+      grid: alike(records, ({ grid }) => grid),
+      scales: alike(records, ({ scales }) => scales),
     });
   });
 
@@ -199,12 +199,26 @@ export function tensorNames(paths: readonly string[]): string[] {
   });
 }
 
+/** As JSON: what all images have or, where they differ (with --fit keep, say), what each has, by its name. */
+function alike(records: readonly ImageRecord[], of: (record: ImageRecord) => unknown): string {
+  const [first = '', ...others] = records.map((record) => JSON.stringify(of(record)));
+  if (others.every((other) => other === first)) return first;
+  return JSON.stringify(Object.fromEntries(records.map((record) => [record.name, of(record)])));
+}
+
 function describe({ out, dtype }: ExtractFlags, records: readonly ImageRecord[], milliseconds: number): string {
   const [first] = records;
   if (!first) return '';
-  const shape = first.shape.join(' x ');
-  const tiles = first.scales.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+  const shapes = new Set(records.map(({ shape }) => shape.join(' x ')));
+  const counts = records.map(({ scales }) => scales.reduce((sum, { rows, columns }) => sum + rows * columns, 0));
+  const took = `in ${Math.round(milliseconds)} ms`;
+  if (shapes.size > 1) {
+    const tiles = counts.reduce((sum, count) => sum + count, 0);
+    return `${out}: ${records.length} tensors of ${shapes.size} shapes, such as ${first.shape.join(' x ')}, ${dtype}, from ${tiles} tiles ${took}\n`;
+  }
+  const [shape] = shapes;
+  const [tiles] = counts;
   const sizes = first.scales.map(({ height, width }) => `${width} x ${height}`).join(', ');
   const what = records.length === 1 ? `${shape} ${dtype}` : `${records.length} x ${shape} ${dtype}`;
-  return `${out}: ${what} from ${tiles} tile${tiles === 1 ? '' : 's'} (${sizes}) in ${Math.round(milliseconds)} ms\n`;
+  return `${out}: ${what} from ${tiles} tile${tiles === 1 ? '' : 's'} (${sizes}) ${took}\n`;
 }

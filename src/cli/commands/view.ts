@@ -16,7 +16,9 @@ import {
   type ScaleFlags,
   scaleOptions,
 } from '../options.js';
-import { facts } from '../table.js';
+import { StatusLine } from '../status.js';
+import { columns } from '../table.js';
+import type { ScaleSeams } from '../view/seams.js';
 
 interface ViewFlags extends ModelFlags, ScaleFlags {
   out: string;
@@ -44,7 +46,7 @@ export function addView(program: Command, signal: AbortSignal): void {
     .requiredOption('-o, --out <file>', 'where to write: .png')
     .option(
       '--seams',
-      `show the largest scale without overlap and with it (--overlap, default ${OVERLAP}), how unlike neighbouring cells are, and a number for the seams`,
+      `draw the largest scale without overlap and with it (--overlap, default ${OVERLAP}) and how unlike neighbouring cells are; print numbers for the seams of each scale`,
     )
     .option('--json', 'with --seams: the numbers as JSON on the standard output');
   addScaleOptions(command, SCALES);
@@ -76,21 +78,19 @@ async function view(image: string, flags: ViewFlags, signal: AbortSignal): Promi
   if (extname(flags.out).toLowerCase() !== '.png') {
     throw new CommandError('ERR_USAGE', `Expected a file that ends in .png for --out but received '${flags.out}'`);
   }
-  const { Extractor } = await import('../../index.js');
   const { overlap, ...load } = loadOptions(flags);
-  const scales = scaleOptions(flags, SCALES);
-  if (flags.seams) return viewSeams(image, { ...load, ...scales }, overlap ?? OVERLAP, flags, signal);
+  const options = { ...load, ...scaleOptions(flags, SCALES), signal };
+  if (flags.seams) return viewSeams(image, options, overlap ?? OVERLAP, flags, signal);
   if (flags.json) throw new CommandError('ERR_USAGE', 'Expected --seams for --json but received --json alone');
+  const { Extractor } = await import('../../index.js');
   const { makeView } = await import('../view/view.js');
   const { drawView } = await import('../view/picture.js');
-  await using extractor = await Extractor.load(flags.model, {
-    ...load,
-    ...(overlap !== undefined && { overlap }),
-    ...scales,
-    signal,
-  });
-  await writeAtomically(flags.out, async (file) => {
-    await file.write(await drawView(await makeView(extractor, image, flags, signal)), 0);
+  await drawing(flags.out, async (onStep) => {
+    await using extractor = await Extractor.load(flags.model, {
+      ...options,
+      ...(overlap !== undefined && { overlap }),
+    });
+    return drawView(await makeView(extractor, image, flags, { signal, onStep }));
   });
   process.stdout.write(`${flags.out}\n`);
 }
@@ -109,17 +109,44 @@ async function viewSeams(
     );
   const { Extractor } = await import('../../index.js');
   const { makeSeams } = await import('../view/seams.js');
-  const { describeSeams, drawSeams } = await import('../view/seams-picture.js');
-  await using extractor = await Extractor.load(flags.model, { ...options, signal });
-  const view = await makeSeams(extractor, image, overlap, flags, signal);
-  await writeAtomically(flags.out, async (file) => {
-    await file.write(await drawSeams(view), 0);
+  const { drawSeams } = await import('../view/seams-picture.js');
+  let found: ScaleSeams[] = [];
+  await drawing(flags.out, async (onStep) => {
+    await using extractor = await Extractor.load(flags.model, options);
+    const { scales, view } = await makeSeams(extractor, image, overlap, flags, { signal, onStep });
+    found = scales;
+    return drawSeams(view);
   });
-  const lines = view.views.map(({ name, seams }) => [name, describeSeams(seams)] as const);
-  const found = view.views.map(({ name, scale, seams }) => ({ name, tiles: scale.rows * scale.columns, ...seams }));
   process.stdout.write(
     flags.json
-      ? `${JSON.stringify({ file: flags.out, ways: found }, undefined, 2)}\n`
-      : `${flags.out}\n${facts(lines)}`,
+      ? `${JSON.stringify({ file: flags.out, scales: found }, undefined, 2)}\n`
+      : `${flags.out}\n${seamTable(found)}`,
   );
+}
+
+/** Writes what `draw` gives, with its steps on the status line. */
+async function drawing(out: string, draw: (onStep: (what: string) => void) => Promise<Buffer>): Promise<void> {
+  const status = new StatusLine();
+  try {
+    status.show('loading the model');
+    await writeAtomically(out, async (file) => {
+      await file.write(await draw((what) => status.show(what)), 0);
+    });
+  } finally {
+    status.end();
+  }
+}
+
+function seamTable(scales: readonly ScaleSeams[]): string {
+  const rows = scales.flatMap(({ name, ways }) =>
+    ways.map(({ overlap, rows, columns: across, seams }) => [
+      name,
+      overlap === 0 ? 'none' : String(overlap),
+      `${across} x ${rows}`,
+      seams.across.toFixed(3),
+      seams.inside.toFixed(3),
+      seams.ratio.toFixed(2),
+    ]),
+  );
+  return columns(['scale', 'overlap', 'tiles', 'across', 'inside', 'ratio'], rows, 3);
 }

@@ -1,7 +1,7 @@
 // What the pictures of `manyscale view` are made of: a page that is drawn from top to bottom, photos with tiles, grids of colours.
 
 import sharp from 'sharp';
-import type { Crop } from '../../geometry/plan.js';
+import type { Crop, PlanScale, Size } from '../../geometry/plan.js';
 import type { ColourGrid } from './colours.js';
 import { drawText, textWidth, wrapText } from './font.js';
 
@@ -15,8 +15,11 @@ export interface Photo {
 export interface ScaleView {
   /** As the user gave it: 'scale 2'. */
   name: string;
+  /** Of what is drawn, in pixels: all of the scale or, where it is padded with what the features leave out, the part that they cover. */
   height: number;
   width: number;
+  /** The scale's own size, where only a part is drawn. */
+  padded?: Size;
   rows: number;
   columns: number;
   tileHeight: number;
@@ -178,6 +181,48 @@ export function gridLines(left: number, top: number, height: number, width: numb
   const stroke = (colour: string, opacity: number, thickness: number) =>
     `<path d="${frame}${lines.join('')}" fill="none" stroke="${colour}" stroke-opacity="${opacity}" stroke-width="${thickness}"/>`;
   return stroke('#000000', 0.45, 4) + stroke(COLOURS.line, 0.95, 2);
+}
+
+/**
+ * As it is drawn. `grid`: its cells. `tile`: the cells of one tile. `via`: what the image is made into first.
+ * Cells then have the same place in the photo's panel and in their own.
+ */
+export function viewOf(scale: PlanScale, grid: Size, tile: Size, via?: PlanScale): ScaleView {
+  const name = nameOf(scale);
+  const { content } = via ?? scale;
+  if (!content) return { ...scale, name };
+  if (scale.padding === 'zero') {
+    const height = Math.round((grid.height * scale.tileHeight) / tile.height);
+    const width = Math.round((grid.width * scale.tileWidth) / tile.width);
+    return { ...scale, name, height, width, padded: { height: scale.height, width: scale.width } };
+  }
+  const factor = via ? scale.height / via.height : 1;
+  const by = (pixels: number) => Math.round(pixels * factor);
+  const { top, left, height, width } = content;
+  return { ...scale, name, content: { top: by(top), left: by(left), height: by(height), width: by(width) } };
+}
+
+/** The part of a scale that the photo takes: without the padding that the features leave out. */
+export function resizedSize({ height, width, padding, content }: PlanScale): Size {
+  return padding === 'zero' && content ? { height: content.height, width: content.width } : { height, width };
+}
+
+/** 'scale 2', or the size where the sides' scales differ. */
+export function nameOf(planned: PlanScale): string {
+  const { height, width } = resizedSize(planned);
+  const scale = height / planned.tileHeight;
+  return scale === width / planned.tileWidth ? `scale ${Number(scale.toFixed(2))}` : `${width} x ${height}`;
+}
+
+/** The sizes that the name does not say, and the tiles. */
+export function detailOf(scale: ScaleView): string {
+  const { name, height, width, padded, content } = scale;
+  const size = padded ? `${content?.width} x ${content?.height}` : `${width} x ${height}`;
+  return [
+    ...(size === name ? [] : [size]),
+    ...(padded ? [`padded to ${padded.width} x ${padded.height}`] : []),
+    tilesOf(scale),
+  ].join(', ');
 }
 
 export const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? '' : 's'}`;

@@ -4,6 +4,7 @@ import type { Colouring } from './colours.js';
 import { fitText, textWidth } from './font.js';
 import {
   COLOURS,
+  detailOf,
   enlarge,
   GAP,
   gridLines,
@@ -15,7 +16,6 @@ import {
   plural,
   type ScaleView,
   TEXT,
-  tilesOf,
   WEIGHT,
 } from './page.js';
 
@@ -94,7 +94,7 @@ export async function drawView(view: View): Promise<Buffer> {
       ? 'The photo at each scale, cut into tiles of the size that the model takes'
       : 'The photo as the model sees it',
   );
-  labels(scales.map((scale) => [scale.name, `${scale.width} x ${scale.height}, ${tilesOf(scale)}`]));
+  labels(scales.map((scale) => [scale.name, detailOf(scale)]));
   for (const [column, scale] of scales.entries()) {
     const [left, top] = [leftOf(column), page.y];
     page.panel({ left, top, height, width, rgb: await photoAt(photo, scale, height, width) });

@@ -69,7 +69,7 @@ export async function drawSeams({ title, subtitle, photo, views }: SeamsView): P
   page.y = page.paragraph(subtitle, MARGIN, page.y + TEXT.title + 20, page.innerWidth, TEXT.label, COLOURS.soft);
 
   page.heading('1', 'The photo and the tiles that the model gets');
-  labels(({ name, scale }) => `${name}: ${tilesOf(scale)}`);
+  labels(({ name, scale }) => `${name}: ${tilesOf(scale)}${scale.padded ? ', padded' : ''}`);
   for (const [column, { scale }] of views.entries()) {
     const [left, top] = [leftOf(column), page.y];
     page.panel({ left, top, height, width, rgb: await photoAt(photo, scale, height, width) });
@@ -84,16 +84,12 @@ export async function drawSeams({ title, subtitle, photo, views }: SeamsView): P
   page.heading('3', 'How unlike neighbouring cells are');
   labels(
     ({ name, seams: { across, inside, ratio } }) =>
-      `${name}: seams ${ratio.toFixed(2)} (${across.toFixed(3)} / ${inside.toFixed(3)})`,
+      `${name}: ${across.toFixed(3)} across, ${inside.toFixed(3)} inside, ratio ${ratio.toFixed(2)}`,
   );
   panels(({ differences }) => differences);
   const explanation =
     'Row 3: cosine distance of each cell to its right and lower neighbour. Where tiles only touch, their borders show as lines that the photo does not have. ' +
-    'The number is the mean distance across these places over the mean of all others: 1 where there is no seam.';
+    'The ratio is the mean distance across these places over the mean inside: 1 where there is no seam.';
   page.y = page.paragraph(explanation, MARGIN, page.y + 24, page.innerWidth, TEXT.small, COLOURS.soft);
   return page.render();
-}
-
-export function describeSeams({ across, inside, ratio }: Seams): string {
-  return `seams ${ratio.toFixed(2)} (${across.toFixed(3)} across borders, ${inside.toFixed(3)} elsewhere)`;
 }

@@ -1,78 +1,120 @@
-// What `manyscale view --seams` compares: the largest scale without overlap and with it.
+// What `manyscale view --seams` compares: each scale of several tiles without overlap and with it.
 
 import { basename } from 'node:path';
 import type { Extractor } from '../../extractor.js';
 import type { Features } from '../../features.js';
-import { distances, measureSeams } from '../../seams.js';
+import type { PlanScale, Size } from '../../geometry/plan.js';
+import { distances, measureSeams, type Seams } from '../../seams.js';
 import { CommandError } from '../errors.js';
 import { type ColourGrid, colourFeatures } from './colours.js';
 import { featureGrid } from './grids.js';
+import { nameOf, resizedSize, viewOf } from './page.js';
 import { type DecodeFlags, decodePhoto, photoOf } from './photo.js';
 import type { SeamsView, SeamView } from './seams-picture.js';
-import { nameOf } from './view.js';
 
-/** Runs the model over the image's largest scale, twice. */
+/** One scale, cut in one way. */
+export interface SeamWay {
+  /** 0: tiles that touch. */
+  overlap: number;
+  rows: number;
+  columns: number;
+  seams: Seams;
+}
+
+export interface ScaleSeams extends Size {
+  name: string;
+  ways: SeamWay[];
+}
+
+interface Cut extends SeamWay {
+  features: Features;
+}
+
+/** Runs the model over each of the image's scales twice; the picture has the largest. `onStep` is called with what is going on. */
 export async function makeSeams(
   extractor: Extractor,
   path: string,
   overlap: number,
   flags: DecodeFlags,
-  signal: AbortSignal,
-): Promise<SeamsView> {
+  { signal, onStep }: { signal: AbortSignal; onStep: (what: string) => void },
+): Promise<{ scales: ScaleSeams[]; view: SeamsView }> {
+  onStep(`decoding ${basename(path)}`);
   const image = await decodePhoto(path, flags);
   const plan = extractor.plan(image);
-  const [largest] = [...plan.scales].sort((a, b) => b.height * b.width - a.height * a.width);
-  if (!largest || largest.rows * largest.columns === 1)
+  const planned = plan.scales.filter(({ rows, columns }) => rows * columns > 1);
+  const { grid: tile } = extractor.info.output;
+  const fit = plan.crop ? 'crop' : 'stretch';
+  let runs = 0;
+  const cutBy = async (scale: PlanScale, by: number): Promise<Cut> => {
+    onStep(`extracting features, run ${++runs}/${2 * planned.length}`);
+    // Sizes as they are, so that both ways have one grid: 'keep' would fit them to the tiles, which overlap needs less.
+    const { height, width } = resizedSize(scale);
+    const features = await extractor.extract(image, { imageSizes: [[height, width]], fit, overlap: by, signal });
+    const [{ rows, columns } = scale] = features.scales;
+    return { overlap: by, rows, columns, features, seams: measureSeams(features, tile) };
+  };
+  const found = [];
+  for (const scale of planned) found.push({ scale, cuts: [await cutBy(scale, 0), await cutBy(scale, overlap)] });
+  const [largest] = [...found].sort((a, b) => b.scale.height * b.scale.width - a.scale.height * a.scale.width);
+  if (!largest)
     throw new CommandError(
       'ERR_USAGE',
-      'Expected a scale of several tiles for --seams but received one tile; take larger --scales',
+      'Expected a scale of several tiles for --seams but received scales of one tile; take larger --scales',
     );
-  // Sizes as they are, so that both ways have one grid: 'keep' would fit them to the tiles, which overlap needs less.
-  const options = { imageSizes: [[largest.height, largest.width] as const], resizeOutputToIndex: 0, signal };
-  const fit = plan.crop ? 'crop' : 'stretch';
-  const ways = [];
-  for (const [name, by] of [
-    ['without overlap', 0],
-    [`overlap ${overlap}`, overlap],
-  ] as const) {
-    const features = await extractor.extract(image, { ...options, fit, overlap: by });
-    const [scale] = features.scales;
-    if (!scale) throw new RangeError('features without a scale');
-    ways.push({ name, features, scale });
-  }
-  const { grid } = extractor.info.output;
-  const grids = ways.map(({ features }) => featureGrid(features));
-  const colours = colourFeatures(grids, grids).alone.grids;
-  const differences = paintDifferences(ways.map(({ features }) => features));
-  const { model, output } = extractor.info;
+  onStep('drawing');
+  const { model, outputsInUse } = extractor.info;
+  const { height, width } = resizedSize(largest.scale);
+  const [name, size] = [nameOf(largest.scale), `${width} x ${height}`];
   return {
-    title: `${basename(path)}: seams`,
-    subtitle: `${basename(model.path ?? model.name)}, output ${output.name}, ${nameOf(largest)} (${largest.width} x ${largest.height} pixels)`,
-    photo: await photoOf(image, plan, flags.background),
-    views: ways.map(
-      ({ name, features, scale }, index): SeamView => ({
-        name,
-        scale: { ...largest, ...scale, name, ...positions(scale, largest) },
-        colours: colours[index] as ColourGrid,
-        differences: differences[index] as ColourGrid,
-        seams: measureSeams(features, grid),
-      }),
-    ),
+    scales: found.map(({ scale, cuts }) => ({
+      name: nameOf(scale),
+      ...resizedSize(scale),
+      ways: cuts.map(({ features: _, ...way }) => way),
+    })),
+    view: {
+      title: `${basename(path)}: seams`,
+      subtitle:
+        `${basename(model.path ?? model.name)}, output ${outputsInUse.map((output) => output.name).join(', ')}, ` +
+        `${name === size ? size : `${name}, ${size}`} pixels`,
+      photo: await photoOf(image, plan, flags.background),
+      views: viewsOf(largest.scale, largest.cuts, tile),
+    },
   };
 }
 
+function viewsOf(scale: PlanScale, cuts: readonly Cut[], tile: Size): SeamView[] {
+  const grids = cuts.map(({ features }) => featureGrid(features));
+  const colours = colourFeatures(grids, grids).alone.grids;
+  const differences = paintDifferences(cuts.map(({ features }) => features));
+  return cuts.map(({ overlap, features, seams }, index) => {
+    const name = nameOfWay(overlap);
+    const cut = { ...scale, ...features.scales[0] };
+    return {
+      name,
+      scale: { ...viewOf({ ...cut, ...positions(cut) }, features.grid, tile), name },
+      colours: colours[index] as ColourGrid,
+      differences: differences[index] as ColourGrid,
+      seams,
+    };
+  });
+}
+
+function nameOfWay(overlap: number): string {
+  return overlap === 0 ? 'without overlap' : `overlap ${overlap}`;
+}
+
 /** Where as many tiles of one size begin that are spread evenly: near enough for lines. */
-function positions(
-  { rows, columns }: { rows: number; columns: number },
-  { height, width, tileHeight, tileWidth }: { height: number; width: number; tileHeight: number; tileWidth: number },
-): { tops?: number[]; lefts?: number[] } {
+function positions({ rows, columns, height, width, tileHeight, tileWidth }: PlanScale): {
+  tops?: number[];
+  lefts?: number[];
+} {
   const spread = (count: number, side: number, tile: number) =>
     Array.from({ length: count }, (_, index) => (count === 1 ? 0 : (index * (side - tile)) / (count - 1)));
   if (rows * tileHeight === height && columns * tileWidth === width) return {};
   return { tops: spread(rows, height, tileHeight), lefts: spread(columns, width, tileWidth) };
 }
 
-/** The 99th part of a hundred that is white; a few cells would else darken all others. */
+/** This part of the differences spreads over all levels; a few extreme cells would else darken all others. */
 const BRIGHTEST = 0.99;
 
 function paintDifferences(all: readonly Features[]): ColourGrid[] {
@@ -86,12 +128,15 @@ function paintDifferences(all: readonly Features[]): ColourGrid[] {
     });
     return { height, width, values };
   });
-  const sorted = maps.flatMap(({ values }) => [...values]).sort((a, b) => a - b);
+  const sorted = Float32Array.from(maps.flatMap(({ values }) => [...values])).sort();
   const most = sorted[Math.floor((sorted.length - 1) * BRIGHTEST)] || 1;
   return maps.map(({ height, width, values }) => {
     const rgb = new Uint8Array(values.length * 3);
-    for (const [cell, value] of values.entries())
-      rgb.fill(Math.min(255, Math.round((255 * value) / most)), cell * 3, cell * 3 + 3);
+    for (const [cell, value] of values.entries()) {
+      // The root, so that faint lines in the sky show beside the edges of things.
+      const level = Math.sqrt(Math.min(1, value / most));
+      rgb.fill(Math.round(255 * level), cell * 3, cell * 3 + 3);
+    }
     return { height, width, rgb };
   });
 }

@@ -5,31 +5,39 @@ import type { Extractor } from '../../extractor.js';
 import type { Features } from '../../features.js';
 import type { ExtractorPlan } from '../../geometry/geometry.js';
 import type { PlanScale } from '../../geometry/plan.js';
+import type { ExtractOptions } from '../../options/options.js';
 import { tilesOf } from '../../pool.js';
 import { colourFeatures, type FeatureGrid } from './colours.js';
 import { featureGrid, sequenceGrids } from './grids.js';
-import type { ScaleView } from './page.js';
+import { nameOf, viewOf } from './page.js';
 import { type DecodeFlags, decodePhoto, photoOf } from './photo.js';
 import type { View } from './picture.js';
 
-/** Runs the model over the image and colours what it gives. */
+/** Runs the model over the image and colours what it gives. `onStep` is called with what is going on. */
 export async function makeView(
   extractor: Extractor,
   path: string,
   flags: DecodeFlags,
-  signal: AbortSignal,
+  { signal, onStep }: { signal: AbortSignal; onStep: (what: string) => void },
 ): Promise<View> {
+  onStep(`decoding ${basename(path)}`);
   const started = performance.now();
   const image = await decodePhoto(path, flags);
   const plan = extractor.plan(image);
   const decoding = performance.now() - started;
+  let runs = 0;
+  const extract = (how: ExtractOptions = {}) => {
+    onStep(`extracting features, run ${++runs}/${plan.sequence ? 2 : plan.scales.length + 1}`);
+    return extractor.extract(image, { ...how, signal });
+  };
   const { alone, joined, names, last } = plan.sequence
-    ? await viewSequence(() => extractor.extract(image, { signal }), plan)
-    : await viewScales((resizeOutputToIndex) => extractor.extract(image, { resizeOutputToIndex, signal }), plan);
+    ? await viewSequence(extract, plan)
+    : await viewScales((resizeOutputToIndex) => extract({ resizeOutputToIndex }), plan);
+  onStep('drawing');
   const milliseconds = decoding + last.timings.total;
 
   const colours = colourFeatures(alone, joined.length > 0 ? joined : alone);
-  const { model, outputsInUse } = extractor.info;
+  const { model, output, outputsInUse } = extractor.info;
   const tiles = tilesOf(plan);
   return {
     title: basename(path),
@@ -37,7 +45,7 @@ export async function makeView(
       `${basename(model.path ?? model.name)}, output ${outputsInUse.map(({ name }) => name).join(', ')}: ` +
       `${tiles} tile${tiles === 1 ? '' : 's'}, ${Math.round(milliseconds)} ms from file to features`,
     photo: await photoOf(image, plan, flags.background),
-    scales: plan.scales.map((scale) => viewOf(scale, plan)),
+    scales: plan.scales.map((scale, index) => viewOf(scale, plan.grids[index] ?? plan.grid, output.grid, plan.via)),
     alone: colours.alone,
     ...(joined.length > 0 && plan.scales.length > 1 && { joined: colours.joined }),
     joinedNames: names,
@@ -76,22 +84,4 @@ async function viewSequence(extract: () => Promise<Features>, plan: ExtractorPla
   await extract(); // so that the time told is not that of a first run
   const last = await extract();
   return { alone: sequenceGrids(last, plan.scales), joined: [], names: [], last };
-}
-
-function viewOf(scale: PlanScale, { via }: ExtractorPlan): ScaleView {
-  const { content } = via ?? scale;
-  if (!content) return { ...scale, name: nameOf(scale) };
-  const factor = via ? scale.height / via.height : 1;
-  const by = (pixels: number) => Math.round(pixels * factor);
-  const { top, left, height, width } = content;
-  return {
-    ...scale,
-    name: nameOf(scale),
-    content: { top: by(top), left: by(left), height: by(height), width: by(width) },
-  };
-}
-
-export function nameOf({ height, width, tileHeight, tileWidth }: PlanScale): string {
-  const scale = height / tileHeight;
-  return scale === width / tileWidth ? `scale ${Number(scale.toFixed(2))}` : `${width} x ${height}`;
 }
