@@ -156,7 +156,11 @@ export function addImageOptions(command: Command): Command {
 /** An overlap, in pixels or as a part of the tile: '32', '0.25' or '25%'. */
 function parseOverlap(text: string): number {
   const [, percent] = /^\s*(\d+\.?\d*)%\s*$/.exec(text) ?? [];
-  return percent === undefined ? parseNumber(text) : Number(percent) / 100;
+  if (percent === undefined) return parseNumber(text);
+  const part = Number(percent) / 100;
+  // The library would take it for pixels.
+  if (part >= 1) throw new InvalidArgumentError(`'${text}' is not less than a tile.`);
+  return part;
 }
 
 /** How images become tiles. */

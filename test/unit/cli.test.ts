@@ -86,7 +86,9 @@ describe('usage errors end with 2', () => {
       ['extract', temple, '-o', 'a.npy', '--scales', '1', '--image-sizes', '224'],
       /cannot be used with option '-s, --scales/,
     ],
-    [['extract', temple, '-o', 'a.npy', '--fit', 'squeeze'], /Allowed choices are stretch, crop/],
+    [['extract', temple, '-o', 'a.npy', '--fit', 'squeeze'], /Allowed choices are stretch, crop, keep/],
+    [['extract', temple, '-o', 'a.npy', '--overlap', '100%'], /'100%' is not less than a tile/],
+    [['extract', temple, '-o', 'a.npy', '--max-tiles', '1.5'], /'1\.5' is not a whole number/],
     [['view', temple, '-o', 'a.jpg'], /Expected a file that ends in \.png for --out but received 'a\.jpg'/],
   ])('%j', async (args, message) => {
     expectFailure(await manyscale(args), 2, message);
@@ -351,6 +353,11 @@ describe('cutting', () => {
       2,
       /several tiles for --seams/,
     );
+    expectFailure(
+      await manyscale(['view', temple, '-o', file('x.png'), '--seams', '--overlap', '0']),
+      2,
+      /an --overlap above 0 for --seams/,
+    );
   });
 });
 
@@ -410,6 +417,10 @@ describe('view', () => {
   it.each([
     ['tokens', ['--model', vitModel, '--scales', '1,2']],
     ['one scale', ['--scales', '1']],
+    [
+      'padded scales of tiles that overlap',
+      ['--model', vitModel, '--scales', '1.3,2', '--fit', 'keep', '--uneven', 'pad', '--overlap', '0.25'],
+    ],
     [
       'sizes that are not square, a crop, the last grid',
       ['--image-sizes', '224x448,448', '--fit', 'crop', '--resize-output-to-index', '-1'],

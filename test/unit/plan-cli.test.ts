@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatAmount, parseBudget } from '../../src/cli/units.js';
+import { Extractor } from '../../src/index.js';
 import { patchModel } from '../helpers/models.js';
 import { photo, repository } from '../helpers/paths.js';
 import { expectExit, type Finished, run } from '../helpers/process.js';
@@ -132,6 +133,20 @@ $`,
       notes: [],
     });
     expect(printed.milliseconds).toBeGreaterThan(0);
+  });
+
+  it.each([
+    [
+      '--scales 1,2 --fit keep --uneven pad --overlap 25% --blend average --drop-prefix-tokens',
+      { scales: [1, 2], fit: 'keep', uneven: 'pad', overlap: 0.25, blend: 'average', dropPrefixTokens: true },
+    ],
+    ['--preset internvl --max-tiles 4', { preset: 'internvl', maxTiles: 4 }],
+  ] as const)('cuts as the library does: %s', async (flags, options) => {
+    const child = await manyscale('--image', '100x80', '-m', model, '--json', ...flags.split(' '));
+    expectExit(child, 0);
+    await using extractor = await Extractor.load(model, options);
+    const plan = extractor.plan({ height: 80, width: 100 });
+    expect(JSON.parse(child.stdout).plan).toEqual(JSON.parse(JSON.stringify(plan)));
   });
 
   it.each([

@@ -107,6 +107,11 @@ async function viewSeams(
       'ERR_USAGE',
       `Expected no preset beside --seams but received '${flags.preset}': presets do not overlap`,
     );
+  if (overlap === 0)
+    throw new CommandError(
+      'ERR_USAGE',
+      'Expected an --overlap above 0 for --seams but received 0: both ways would be one',
+    );
   const { Extractor } = await import('../../index.js');
   const { makeSeams } = await import('../view/seams.js');
   const { drawSeams } = await import('../view/seams-picture.js');
