@@ -2,6 +2,7 @@
 
 import { abortable } from './abort.js';
 import type { CostModel, Estimate } from './cost/estimate.js';
+import { CPU_ALONE, checkPlacement, chooseDevice, ON_CPU, profileOf } from './device.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
 import { type Cutting, mergeCutting, refuseContradictions } from './geometry/cutting.js';
@@ -24,7 +25,14 @@ import { candidateOutputs, chooseOutputs } from './model/outputs.js';
 import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './model/reading.js';
 import { checkModelSource } from './model/source.js';
 import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
-import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
+import {
+  configureSession,
+  disposedMeanwhile,
+  loadSession,
+  probeSession,
+  readPlacement,
+  readStats,
+} from './native/calls.js';
 import { stripWeights } from './onnx/strip.js';
 import {
   type CheckedExtractOptions,
@@ -78,10 +86,9 @@ export class Extractor implements AsyncDisposable {
     const source = await abortable(checkModelSource(model), signal);
     const files = await abortable(readConfigurationFiles(source.model, checked.configuration), signal);
     const runtime = findRuntime(checked.runtimeLibrary);
-    const session = await loadSession(
-      { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes },
-      signal,
-    );
+    const common = { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes };
+    // What a GPU is to do follows from the model's input and outputs; on a GPU this one serves its proof and, where it fails, in its place.
+    let session = await loadSession({ ...common, device: ON_CPU }, signal);
     try {
       const carried = readMetadata(session.metadata);
       const configuration = readConfiguration(files, { ...carried.preprocess, ...checked.preprocess });
@@ -122,13 +129,23 @@ export class Extractor implements AsyncDisposable {
       new Geometries(facts).of(cutting); // options that cannot work with this model are refused now, not with the first image
       const dims = outputs.map((output) => output.dims.slice(1));
       const used = { ...request, outputs: outputs.map(({ index }) => index) };
+      const model = { session: common, configuration: used, outputDims: dims, ...profileOf(session, input, maxBatch) };
+      let choice = await chooseDevice(checked.device, model, signal);
+      if (choice.request) {
+        const reader = session;
+        session = await loadSession({ ...common, device: choice.request }, signal); // shares the model with the reader
+        void reader.dispose().catch(() => {});
+      }
       const batching = await configureSession(session, used, dims, signal);
+      const placement = choice.request ? readPlacement(session) : CPU_ALONE;
+      choice = checkPlacement(checked.device, choice, placement);
       const info = describeModel({
         model: source.model,
         session,
         batching,
         runtime,
-        read: { configuration, reading, input, patches, candidates: candidates.length },
+        placement: { ...placement, unavailable: choice.unavailable },
+        read: { configuration, reading, input, patches, candidates: candidates.length, deviceNotes: choice.notes },
       });
       const weightless = typeof source.model === 'string' ? undefined : stripWeights(source.model);
       return new Extractor(

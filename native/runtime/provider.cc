@@ -1,6 +1,13 @@
 #include "runtime/provider.h"
 
+#include <dlfcn.h>
+#include <link.h>
+
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <sstream>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -88,6 +95,24 @@ void check_given(const Library& library, const ProviderChoice& choice) {
   }
 }
 
+// Of "a:1x3x224x224,b:1x4" what stands for `input`, or ''. Names may have colons, shapes and commas have no part in them.
+std::string profile_of(const OptionMap& options, const char* key, const std::string& input) {
+  const auto option = options.find(key);
+  std::stringstream entries(option == options.end() ? "" : option->second);
+  for (std::string entry; std::getline(entries, entry, ',');) {
+    if (const size_t colon = entry.rfind(':'); colon != std::string::npos && entry.substr(0, colon) == input) return entry.substr(colon + 1);
+  }
+  return "";
+}
+
+// "1x3x224x224"
+std::vector<int64_t> numbers(const std::string& shape) {
+  std::vector<int64_t> result;
+  std::stringstream parts(shape);
+  for (std::string part; std::getline(parts, part, 'x');) result.push_back(std::strtoll(part.c_str(), nullptr, 10));
+  return result;
+}
+
 }  // namespace
 
 const char* provider_name(Provider provider) noexcept {
@@ -105,11 +130,48 @@ bool ProviderChoice::graphs() const {
   return option != options.end() && option->second == "1";
 }
 
+void check_profile(const ProviderChoice& choice, const std::string& input, const std::vector<int64_t>& dims) {
+  if (choice.provider != Provider::kTensorRt) return;
+  const std::string least = profile_of(choice.options, "trt_profile_min_shapes", input);
+  const std::string most = profile_of(choice.options, "trt_profile_max_shapes", input);
+  const std::vector<int64_t> from = numbers(least);
+  const std::vector<int64_t> to = numbers(most);
+  if (from.empty() || to.empty()) return;
+  bool inside = from.size() == dims.size() && to.size() == dims.size();
+  for (size_t i = 0; inside && i < dims.size(); i++) inside = from[i] <= dims[i] && dims[i] <= to[i];
+  if (inside) return;
+  std::string received;
+  for (const int64_t dim : dims) received += (received.empty() ? "" : "x") + std::to_string(dim);
+  throw Error(ErrorCode::kModelShape, "Expected a shape from " + least + " to " + most + ", the profile of the TensorRT engine, for the model's input '" +
+                                          input + "' but received " + received);
+}
+
 std::string why_unavailable(const ort::Api& api, Provider provider) {
   if (provider == Provider::kCpu) return "";
   ort::SessionOptions session(api);
   if (const std::string reason = ort::message_of(api, api.CreateSessionOptions(session.out())); !reason.empty()) return reason;
   return provider == Provider::kCuda ? append<CudaFunctions>(api, session.get(), {}, nullptr) : append<TensorRtFunctions>(api, session.get(), {}, nullptr);
+}
+
+std::string tensorrt_version() {
+  std::string path;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* result) {
+        const std::string_view name = info->dlpi_name;
+        if (!name.substr(name.rfind('/') + 1).starts_with("libnvinfer.so")) return 0;
+        *static_cast<std::string*>(result) = name;
+        return 1;
+      },
+      &path);
+  void* handle = path.empty() ? nullptr : dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+  if (!handle) return "";
+  const auto version_of = reinterpret_cast<int32_t (*)()>(dlsym(handle, "getInferLibVersion"));
+  const int32_t version = version_of ? version_of() : 0;
+  dlclose(handle);  // which only counts
+  if (version <= 0) return "";
+  // 8601 is 8.6.1; since 10 there is a digit more: 100300 is 10.3.0.
+  const int32_t major_unit = version < 10000 ? 1000 : 10000;
+  return std::to_string(version / major_unit) + '.' + std::to_string(version % major_unit / 100) + '.' + std::to_string(version % 100);
 }
 
 void append_provider(const Library& library, OrtSessionOptions* session_options, const ProviderChoice& choice) {

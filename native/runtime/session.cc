@@ -279,6 +279,7 @@ void Session::State::check_input(size_t input, const std::vector<int64_t>& dims)
   }
   if (input_element_bytes(inputs[input].type) == 0) throw_shape("input", inputs[input], "float32, float16 or uint8", element_type_name(inputs[input].type));
   if (!agrees(inputs[input], dims)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
+  check_profile(provider, inputs[input].name, dims);
 }
 
 void Session::State::check_output_index(size_t output) const {

@@ -148,6 +148,8 @@ export interface NativeRuntimeInfo {
   providers: string[];
   /** Why each provider other than the CPU's cannot be used, where asked. */
   unavailable: Record<string, string>;
+  /** Of the TensorRT that the library's provider has loaded, such as '10.3.0'; '' where it has none, or was not asked. */
+  tensorrt: string;
 }
 
 export interface NativeValueInfo {
@@ -372,7 +374,7 @@ export interface Addon {
   findTokenLayout(tile: NativeSize, tokens: number, patchSize: number): { numPrefixTokens: number; grid: NativeSize };
   split(request: NativeSplitRequest): NativeJob<Float32Array[]>;
   pool(request: NativePoolRequest): NativeJob<Float32Array>;
-  /** Loads the library (once per path and process) and says what it has; `probe`: also why providers do not work. */
+  /** Loads the library (once per path and process) and says what it has; `probe`: also why providers do not work, and TensorRT's version. */
   runtimeInfo(path: string, probe: boolean): NativeJob<NativeRuntimeInfo>;
   loadSession(options: NativeSessionOptions): NativeJob<NativeSession>;
   /** Opens the driver (once per process). */

@@ -319,6 +319,20 @@ TEST_CASE("runtime: graphs are the CUDA provider's, where its option says so") {
   CHECK_FALSE(ProviderChoice{Provider::kCpu, 0, nullptr, {{"enable_cuda_graph", "1"}}, false}.graphs());
 }
 
+TEST_CASE("runtime: a shape outside TensorRT's profile is refused before it builds another engine") {
+  ProviderChoice choice{
+      Provider::kTensorRt, 0, nullptr, {{"trt_profile_min_shapes", "other:1x2,a:b:1x3x8x8"}, {"trt_profile_max_shapes", "other:4x2,a:b:16x3x8x8"}}, false};
+  for (const int64_t batch : {1, 7, 16}) CHECK(failure_of([&] { check_profile(choice, "a:b", {batch, 3, 8, 8}); }).code == "none");
+  for (const Dims& dims : {Dims{17, 3, 8, 8}, Dims{0, 3, 8, 8}, Dims{1, 3, 8, 9}, Dims{1, 3, 8}}) {
+    const Failure failure = failure_of([&] { check_profile(choice, "a:b", dims); });
+    CHECK(failure.code == "ERR_MODEL_SHAPE");
+    CHECK(contains(failure.message, "from 1x3x8x8 to 16x3x8x8"));
+  }
+  CHECK(failure_of([&] { check_profile(choice, "unknown", {99, 1}); }).code == "none");
+  choice.provider = Provider::kCuda;
+  CHECK(failure_of([&] { check_profile(choice, "a:b", {17, 3, 8, 8}); }).code == "none");
+}
+
 TEST_CASE("runtime: memory of a device is not bound to a session on the CPU, which would write to it as to its own") {
   Library* lib = library();
   if (!lib) return;

@@ -59,10 +59,11 @@ async function inspect(path: string | undefined, flags: InspectFlags, signal: Ab
   }
   // The runtime reads it, so what the file declares can be shown.
   const { findRuntime } = await import('../../runtime.js');
+  const { ON_CPU } = await import('../../device.js');
   const { loadSession } = await import('../../native/calls.js');
   const { checkModelSource } = await import('../../model/source.js');
   const { path: runtime } = findRuntime(loadOptions(flags).runtimeLibrary);
-  const defaults = { maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0 };
+  const defaults = { maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0, device: ON_CPU };
   const source = await checkModelSource(model);
   const session = await loadSession({ ...source, runtime, threads: 1, ...defaults }, signal);
   try {
