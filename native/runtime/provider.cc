@@ -141,7 +141,10 @@ void check_profile(const ProviderChoice& choice, const std::string& input, const
   for (size_t i = 0; inside && i < dims.size(); i++) inside = from[i] <= dims[i] && dims[i] <= to[i];
   if (inside) return;
   std::string received;
-  for (const int64_t dim : dims) received += (received.empty() ? "" : "x") + std::to_string(dim);
+  for (const int64_t dim : dims) {
+    if (!received.empty()) received += 'x';
+    received += std::to_string(dim);
+  }
   throw Error(ErrorCode::kModelShape, "Expected a shape from " + least + " to " + most + ", the profile of the TensorRT engine, for the model's input '" +
                                           input + "' but received " + received);
 }

@@ -118,7 +118,9 @@ function endOf(child: ChildProcess, input: string): Promise<End> {
 function readAnswer(output: string, errors: string, how: string): void {
   const line = output.split('\n').findLast((candidate) => candidate.startsWith(ANSWER));
   if (line === undefined) {
-    const last = errors.trim().split('\n').slice(-3).join(' ').slice(-500);
+    // The place in the code is not what a user can mend.
+    const lines = errors.split('\n').filter((text) => text.trim() !== '' && !/^\s+at |^Node\.js v/.test(text));
+    const last = lines.slice(-3).join(' ').slice(-500);
     throw new ManyscaleError(
       'ERR_DEVICE_FAILED',
       `Expected a TensorRT engine from the process that builds it but received none: ${how}${last && `, after "${last}"`}; leave TensorRT out (device: 'cuda', provider: 'cuda') or look into its installation`,
