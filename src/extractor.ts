@@ -24,7 +24,7 @@ import { fromMetadata, readMetadata } from './model/metadata.js';
 import { candidateOutputs, chooseOutputs } from './model/outputs.js';
 import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './model/reading.js';
 import { checkModelSource } from './model/source.js';
-import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
+import type { NativeModelConfiguration, NativePlacement, NativeStats } from './native/addon.js';
 import {
   configureSession,
   disposedMeanwhile,
@@ -60,6 +60,7 @@ export class Extractor implements AsyncDisposable {
   readonly #ending = new AbortController();
   #disposal: Promise<void> | undefined;
   #lastStats: NativeStats | undefined;
+  #lastPlacement: NativePlacement | undefined;
   #costs: Promise<CostModel> | undefined;
 
   private constructor(loaded: LoadedModel, info: ExtractorInfo) {
@@ -149,7 +150,17 @@ export class Extractor implements AsyncDisposable {
       });
       const weightless = typeof source.model === 'string' ? undefined : stripWeights(source.model);
       return new Extractor(
-        { session, options: checked, cutting, facts, preprocess: filled, batching, configuration: used, weightless },
+        {
+          session,
+          wantsGpu: choice.request !== undefined,
+          options: checked,
+          cutting,
+          facts,
+          preprocess: filled,
+          batching,
+          configuration: used,
+          weightless,
+        },
         info,
       );
     } catch (error) {
@@ -202,7 +213,7 @@ export class Extractor implements AsyncDisposable {
   /** What was done since the load and what goes on now. After disposal: as it was at its end. */
   stats(): ExtractorStats {
     const native = this.#lastStats ?? readStats(this.#loaded.session);
-    return this.#pipeline.recorder.snapshot(native, this.info.batching.maxBatch);
+    return this.#pipeline.recorder.snapshot(native, this.info.batching.maxBatch, this.#placement());
   }
 
   /**
@@ -264,8 +275,20 @@ export class Extractor implements AsyncDisposable {
     return this.dispose();
   }
 
+  /** What is said of other devices is the load's, and what has happened since. */
+  #placement(): ExtractorStats['placement'] {
+    const { session, wantsGpu } = this.#loaded;
+    if (!wantsGpu) {
+      const { device, provider, gpus, unavailable } = this.info;
+      return { device, provider, gpus, unavailable };
+    }
+    const { device, provider, gpus, unavailable } = this.#lastPlacement ?? readPlacement(session);
+    return { device, provider, gpus, unavailable: { ...this.info.unavailable, ...unavailable } };
+  }
+
   #dispose(): Promise<void> {
-    const { session } = this.#loaded;
+    const { session, wantsGpu } = this.#loaded;
+    if (wantsGpu) this.#lastPlacement = readPlacement(session);
     const { tiles, batches, bytes } = readStats(session);
     this.#lastStats = {
       tiles: { queued: 0, running: 0, done: tiles.done },
