@@ -1,0 +1,180 @@
+// Modules, kernels, the limits of a launch, and what a fault does.
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "test_driver.h"
+
+using namespace software_cuda;  // NOLINT
+using driver_test::AddOne;
+using driver_test::driver;
+using driver_test::enter;
+using driver_test::in_process;
+using driver_test::launch_add_one;
+using driver_test::load_add_one;
+
+namespace {
+
+struct Fixture {
+  const driver_test::Driver& cuda = driver();
+  driver_test::Kernel kernel;
+  StreamHandle stream = nullptr;
+  DeviceAddress words = 0;
+  static constexpr int kCount = 1000;
+
+  Fixture() {
+    enter();
+    cuda.reset();
+    kernel = load_add_one();
+    REQUIRE(cuda.cuStreamCreate(&stream, kStreamNonBlocking) == kSuccess);
+    REQUIRE(cuda.cuMemAlloc_v2(&words, kCount * 4) == kSuccess);
+    REQUIRE(cuda.cuMemsetD8Async(words, 0, kCount * 4, stream) == kSuccess);
+  }
+  ~Fixture() {
+    cuda.cuStreamSynchronize(stream);
+    cuda.cuMemFree_v2(words);
+    cuda.cuStreamDestroy_v2(stream);
+    cuda.cuModuleUnload(kernel.module);
+  }
+  int32_t word(int index) const {
+    int32_t value = -1;
+    std::memcpy(&value, cuda.host_view(words + static_cast<uint64_t>(index) * 4, 4), 4);
+    return value;
+  }
+  int launch(unsigned grid_x, unsigned grid_y, unsigned block, unsigned shared) const {
+    AddOne arguments{words, 0};
+    void* parameters[] = {&arguments};
+    return cuda.cuLaunchKernel(kernel.function, grid_x, grid_y, 1, block, 1, 1, shared, stream, parameters, nullptr);
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a kernel runs, with the arguments as they were when it was asked for") {
+  AddOne arguments{words, kCount};
+  void* parameters[] = {&arguments};
+  for (int i = 0; i < 3; i++) CHECK(cuda.cuLaunchKernel(kernel.function, 16, 1, 1, 64, 1, 1, 0, stream, parameters, nullptr) == kSuccess);
+  arguments = {0, 0};
+  CHECK(cuda.cuStreamSynchronize(stream) == kSuccess);
+  CHECK(word(0) == 3);
+  CHECK(word(kCount - 1) == 3);
+  CHECK(cuda.launches("add_one") == 3);
+  CHECK(cuda.counts().launches == 3);
+  CHECK(cuda.counts().kernels_run == 3);
+  CHECK(cuda.misuses() == "");
+}
+
+TEST_CASE_FIXTURE(Fixture, "arguments may come as one buffer") {
+  AddOne arguments{words, kCount};
+  size_t bytes = sizeof arguments;
+  void* extra[] = {reinterpret_cast<void*>(1), &arguments, reinterpret_cast<void*>(2), &bytes, nullptr};
+  CHECK(cuda.cuLaunchKernel(kernel.function, 16, 1, 1, 64, 1, 1, 0, stream, nullptr, extra) == kSuccess);
+  CHECK(cuda.cuStreamSynchronize(stream) == kSuccess);
+  CHECK(word(7) == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a launch keeps to the device's limits") {
+  CHECK(launch(1, 1, 1024, 0) == kSuccess);
+  CHECK(launch(1, 1, 1025, 0) == kInvalidValue);
+  CHECK(launch(0, 1, 64, 0) == kInvalidValue);
+  CHECK(launch(1, 65536, 64, 0) == kInvalidValue);
+  CHECK(launch(1, 1, 64, 49152) == kSuccess);
+  CHECK(launch(1, 1, 64, 49153) == kInvalidValue);
+  CHECK(cuda.cuFuncSetAttribute(kernel.function, kFunctionMaxDynamicSharedBytes, 232448) == kSuccess);
+  CHECK(launch(1, 1, 64, 232448) == kSuccess);
+  CHECK(cuda.cuFuncSetAttribute(kernel.function, kFunctionMaxDynamicSharedBytes, 232449) == kInvalidValue);
+  int value = -1;
+  CHECK(cuda.cuFuncGetAttribute(&value, kFunctionMaxDynamicSharedBytes, kernel.function) == kSuccess);
+  CHECK(value == 232448);
+  CHECK(cuda.cuFuncGetAttribute(&value, kFunctionMaxThreadsPerBlock, kernel.function) == kSuccess);
+  CHECK(value == 1024);
+  CHECK(cuda.cuStreamSynchronize(stream) == kSuccess);
+  CHECK(cuda.counts().misuses > 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "modules and functions are found, or not") {
+  FunctionHandle none = nullptr;
+  CHECK(cuda.cuModuleGetFunction(&none, kernel.module, "add_two") == kNotFound);
+  ModuleHandle other = nullptr;
+  CHECK(cuda.cuModuleLoadData(&other, "no PTX at all") == kInvalidPtx);
+  CHECK(cuda.cuModuleLoadData(&other, driver_test::add_one_ptx("6.3", "add_one", "sm_100").c_str()) == kNoBinaryForGpu);
+  CHECK(cuda.cuModuleLoadData(&other, driver_test::add_one_ptx("9.1").c_str()) == kUnsupportedPtxVersion);
+  CHECK(cuda.cuModuleLoadData(&other, driver_test::add_one_ptx("9.0").c_str()) == kSuccess);
+  CHECK(cuda.cuModuleUnload(other) == kSuccess);
+  CHECK(cuda.cuModuleUnload(other) == kInvalidHandle);
+  CHECK(cuda.cuModuleGetFunction(&none, other, "add_one") == kInvalidHandle);
+}
+
+CUDA_SCENARIO(kernel_fault) {
+  const auto& cuda = driver();
+  enter();
+  const driver_test::Kernel kernel = load_add_one();
+  StreamHandle stream = nullptr;
+  EXPECT(cuda.cuStreamCreate(&stream, kStreamNonBlocking) == kSuccess);
+  DeviceAddress words = 0;
+  EXPECT(cuda.cuMemAlloc_v2(&words, 400) == kSuccess);
+  EXPECT(cuda.cuMemsetD8Async(words, 0, 400, stream) == kSuccess);
+  EXPECT(launch_add_one(kernel.function, words, 101, stream) == kSuccess);  // one word too many
+  const int told = cuda.cuStreamSynchronize(stream);
+  EXPECT(told == kIllegalAddress);
+  DeviceAddress more = 0;
+  size_t free_bytes = 0;
+  EXPECT(cuda.cuMemAlloc_v2(&more, 16) == kIllegalAddress);
+  EXPECT(cuda.cuMemFree_v2(words) == kIllegalAddress);
+  EXPECT(cuda.cuMemGetInfo_v2(&free_bytes, &free_bytes) == kIllegalAddress);
+  EXPECT(cuda.cuStreamDestroy_v2(stream) == kIllegalAddress);
+  EXPECT(launch_add_one(kernel.function, words, 1, stream) == kIllegalAddress);
+  EXPECT(cuda.cuDevicePrimaryCtxRelease_v2(0) == kIllegalAddress);
+  ContextHandle context = nullptr;
+  EXPECT(cuda.cuDevicePrimaryCtxRetain(&context, 0) == kIllegalAddress);
+  int count = 0;
+  EXPECT(cuda.cuDeviceGetCount(&count) == kSuccess);
+  EXPECT(cuda.counts().failed_contexts == 1);
+  EXPECT(cuda.counts().after_failure >= 7);
+  EXPECT(cuda.counts().misuses == 0);
+  return "";
+}
+
+TEST_CASE("a kernel that reads beyond its memory kills the context for good") { CHECK(in_process("kernel_fault", {}) == ""); }
+
+CUDA_SCENARIO(freed_too_early) {
+  const auto& cuda = driver();
+  enter();
+  const driver_test::Kernel kernel = load_add_one();
+  StreamHandle stream = nullptr;
+  EXPECT(cuda.cuStreamCreate(&stream, kStreamNonBlocking) == kSuccess);
+  DeviceAddress words = 0;
+  EXPECT(cuda.cuMemAlloc_v2(&words, 4096) == kSuccess);
+  EXPECT(cuda.cuMemsetD8Async(words, 0, 4096, stream) == kSuccess);
+  EXPECT(cuda.cuStreamSynchronize(stream) == kSuccess);
+  EXPECT(launch_add_one(kernel.function, words, 10, stream) == kSuccess);
+  EXPECT(cuda.cuMemFree_v2(words) == kSuccess);
+  EXPECT(cuda.misuses().find("freed while a launch of add_one on them had still to run") != std::string::npos);
+  EXPECT(cuda.cuStreamSynchronize(stream) == kIllegalAddress);
+  return "";
+}
+
+TEST_CASE("a kernel whose memory is freed before it runs is told, and faults") { CHECK(in_process("freed_too_early", {}) == ""); }
+
+CUDA_SCENARIO(fault_on_demand) {
+  const auto& cuda = driver();
+  enter();
+  const driver_test::Kernel kernel = load_add_one();
+  StreamHandle stream = nullptr;
+  EXPECT(cuda.cuStreamCreate(&stream, kStreamNonBlocking) == kSuccess);
+  DeviceAddress words = 0;
+  EXPECT(cuda.cuMemAlloc_v2(&words, 4096) == kSuccess);
+  EXPECT(cuda.cuMemsetD8Async(words, 0, 4096, stream) == kSuccess);
+  EXPECT(launch_add_one(kernel.function, words, 10, stream) == kSuccess);
+  EXPECT(cuda.cuStreamSynchronize(stream) == kSuccess);
+  EXPECT(launch_add_one(kernel.function, words, 10, stream) == kSuccess);
+  EXPECT(cuda.cuStreamSynchronize(stream) == kLaunchFailed);
+  EXPECT(cuda.cuMemFree_v2(words) == kLaunchFailed);
+  return "";
+}
+
+TEST_CASE("the nth launch faults when that is asked for") { CHECK(in_process("fault_on_demand", {{"SOFTWARE_CUDA_FAULT", "kernel-fault:2:719"}}) == ""); }
