@@ -17,6 +17,9 @@ namespace {
 constexpr int kWords = 4096;
 constexpr size_t kBytes = kWords * sizeof(int32_t);
 
+// A write that comes too early, which ThreadSanitizer would report as the error that it is.
+__attribute__((noinline, no_sanitize("thread"))) void spoil(volatile int32_t* word) { *word = 2; }
+
 struct Fixture {
   const driver_test::Driver& cuda = driver();
   int32_t* host = nullptr;
@@ -63,12 +66,11 @@ TEST_CASE_FIXTURE(Fixture, "a copy reads its source when it runs, not when it is
     cuda.set_seed(seed);
     fill(1);
     CHECK(cuda.cuMemcpyHtoDAsync_v2(device, host, kBytes, first) == kSuccess);
-    // In ThreadSanitizer's eyes too this is the error that it is; so it is committed in a way that it does not see.
-    reinterpret_cast<std::atomic<int32_t>*>(host + kWords - 1)->store(2, std::memory_order_relaxed);
+    spoil(host + kWords - 1);
     CHECK(cuda.cuStreamSynchronize(first) == kSuccess);
     changed += on_device() == 2;
   }
-  CHECK(changed >= 4);
+  CHECK(changed >= 6);
   CHECK(cuda.misuses() == "");
 }
 
