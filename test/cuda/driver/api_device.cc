@@ -12,7 +12,8 @@ using namespace software_cuda;  // NOLINT: the file is the interface's
 namespace {
 
 std::string device_name(const Settings& settings) {
-  return std::string("Software CUDA device (as ") + (settings.integrated ? "integrated, " : "") + "sm_" + std::to_string(settings.major * 10 + settings.minor) + ")";
+  return std::string("Software CUDA device (as ") + (settings.integrated ? "integrated, " : "") + "sm_" + std::to_string(settings.major * 10 + settings.minor) +
+         ")";
 }
 
 Result check_device(Call& call, int device) {

@@ -52,7 +52,8 @@ struct Copy {
     const size_t piece = std::min(bytes - done, std::max(kLeastPiece, (bytes + kPieces - 1) / kPieces));
     std::byte* target = to.at(done, piece);
     const std::byte* source = from.at(done, piece);
-    if (!target || !source) return {true, kIllegalAddress, "a copy of memory that was freed before it ran: " + bytes_at(target ? from.address : to.address, bytes)};
+    if (!target || !source)
+      return {true, kIllegalAddress, "a copy of memory that was freed before it ran: " + bytes_at(target ? from.address : to.address, bytes)};
     std::memcpy(target, source, piece);
     done += piece;
     return {done == bytes, kSuccess, ""};

@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "image.h"
 #include "device_limits.h"
+#include "image.h"
 #include "world.h"
 
 using namespace software_cuda;  // NOLINT: the file is the interface's

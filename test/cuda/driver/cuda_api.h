@@ -106,50 +106,49 @@ using EventHandle = Handle;
 #define SOFTWARE_CUDA_CALL extern "C" __attribute__((visibility("default"))) int
 
 // SOFTWARE_CUDA(name, parameters): every call of the driver that the library exports.
-#define SOFTWARE_CUDA_FUNCTIONS(SOFTWARE_CUDA)                                                                                               \
-  SOFTWARE_CUDA(cuInit, (unsigned flags))                                                                                                    \
-  SOFTWARE_CUDA(cuDriverGetVersion, (int* version))                                                                                          \
-  SOFTWARE_CUDA(cuGetErrorName, (int error, const char** name))                                                                              \
-  SOFTWARE_CUDA(cuGetErrorString, (int error, const char** text))                                                                            \
-  SOFTWARE_CUDA(cuDeviceGetCount, (int* count))                                                                                              \
-  SOFTWARE_CUDA(cuDeviceGet, (software_cuda::DeviceOrdinal * device, int ordinal))                                                           \
-  SOFTWARE_CUDA(cuDeviceGetName, (char* name, int bytes, software_cuda::DeviceOrdinal device))                                               \
-  SOFTWARE_CUDA(cuDeviceGetAttribute, (int* value, int attribute, software_cuda::DeviceOrdinal device))                                      \
-  SOFTWARE_CUDA(cuDeviceTotalMem_v2, (size_t * bytes, software_cuda::DeviceOrdinal device))                                                  \
-  SOFTWARE_CUDA(cuDeviceGetUuid, (software_cuda::Uuid * uuid, software_cuda::DeviceOrdinal device))                                          \
-  SOFTWARE_CUDA(cuDeviceGetUuid_v2, (software_cuda::Uuid * uuid, software_cuda::DeviceOrdinal device))                                       \
-  SOFTWARE_CUDA(cuDevicePrimaryCtxRetain, (software_cuda::ContextHandle * context, software_cuda::DeviceOrdinal device))                     \
-  SOFTWARE_CUDA(cuDevicePrimaryCtxRelease_v2, (software_cuda::DeviceOrdinal device))                                                         \
-  SOFTWARE_CUDA(cuCtxSetCurrent, (software_cuda::ContextHandle context))                                                                     \
-  SOFTWARE_CUDA(cuCtxGetCurrent, (software_cuda::ContextHandle * context))                                                                   \
-  SOFTWARE_CUDA(cuModuleLoadData, (software_cuda::ModuleHandle * module, const void* image))                                                 \
-  SOFTWARE_CUDA(cuModuleUnload, (software_cuda::ModuleHandle module))                                                                        \
-  SOFTWARE_CUDA(cuModuleGetFunction, (software_cuda::FunctionHandle * function, software_cuda::ModuleHandle module, const char* name))       \
-  SOFTWARE_CUDA(cuFuncGetAttribute, (int* value, int attribute, software_cuda::FunctionHandle function))                                     \
-  SOFTWARE_CUDA(cuFuncSetAttribute, (software_cuda::FunctionHandle function, int attribute, int value))                                      \
-  SOFTWARE_CUDA(cuMemAlloc_v2, (software_cuda::DeviceAddress * address, size_t bytes))                                                       \
-  SOFTWARE_CUDA(cuMemFree_v2, (software_cuda::DeviceAddress address))                                                                        \
-  SOFTWARE_CUDA(cuMemGetInfo_v2, (size_t * free, size_t* total))                                                                             \
-  SOFTWARE_CUDA(cuMemHostAlloc, (void** data, size_t bytes, unsigned flags))                                                                 \
-  SOFTWARE_CUDA(cuMemFreeHost, (void* data))                                                                                                 \
-  SOFTWARE_CUDA(cuMemcpyHtoDAsync_v2, (software_cuda::DeviceAddress to, const void* from, size_t bytes, software_cuda::StreamHandle stream)) \
-  SOFTWARE_CUDA(cuMemcpyDtoHAsync_v2, (void* to, software_cuda::DeviceAddress from, size_t bytes, software_cuda::StreamHandle stream))       \
-  SOFTWARE_CUDA(cuMemcpyDtoDAsync_v2,                                                                                                        \
-                (software_cuda::DeviceAddress to, software_cuda::DeviceAddress from, size_t bytes, software_cuda::StreamHandle stream))      \
-  SOFTWARE_CUDA(cuMemsetD8Async, (software_cuda::DeviceAddress to, unsigned char value, size_t bytes, software_cuda::StreamHandle stream))   \
-  SOFTWARE_CUDA(cuStreamCreate, (software_cuda::StreamHandle * stream, unsigned flags))                                                      \
-  SOFTWARE_CUDA(cuStreamDestroy_v2, (software_cuda::StreamHandle stream))                                                                    \
-  SOFTWARE_CUDA(cuStreamSynchronize, (software_cuda::StreamHandle stream))                                                                   \
-  SOFTWARE_CUDA(cuStreamWaitEvent, (software_cuda::StreamHandle stream, software_cuda::EventHandle event, unsigned flags))                   \
-  SOFTWARE_CUDA(cuStreamQuery, (software_cuda::StreamHandle stream))                                                                         \
-  SOFTWARE_CUDA(cuEventCreate, (software_cuda::EventHandle * event, unsigned flags))                                                         \
-  SOFTWARE_CUDA(cuEventDestroy_v2, (software_cuda::EventHandle event))                                                                       \
-  SOFTWARE_CUDA(cuEventRecord, (software_cuda::EventHandle event, software_cuda::StreamHandle stream))                                       \
-  SOFTWARE_CUDA(cuEventQuery, (software_cuda::EventHandle event))                                                                            \
-  SOFTWARE_CUDA(cuEventSynchronize, (software_cuda::EventHandle event))                                                                      \
-  SOFTWARE_CUDA(cuLaunchKernel, (software_cuda::FunctionHandle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,\
-                                 unsigned block_y, unsigned block_z, unsigned shared_bytes, software_cuda::StreamHandle stream,              \
-                                 void** parameters, void** extra))
+#define SOFTWARE_CUDA_FUNCTIONS(SOFTWARE_CUDA)                                                                                                                \
+  SOFTWARE_CUDA(cuInit, (unsigned flags))                                                                                                                     \
+  SOFTWARE_CUDA(cuDriverGetVersion, (int* version))                                                                                                           \
+  SOFTWARE_CUDA(cuGetErrorName, (int error, const char** name))                                                                                               \
+  SOFTWARE_CUDA(cuGetErrorString, (int error, const char** text))                                                                                             \
+  SOFTWARE_CUDA(cuDeviceGetCount, (int* count))                                                                                                               \
+  SOFTWARE_CUDA(cuDeviceGet, (software_cuda::DeviceOrdinal * device, int ordinal))                                                                            \
+  SOFTWARE_CUDA(cuDeviceGetName, (char* name, int bytes, software_cuda::DeviceOrdinal device))                                                                \
+  SOFTWARE_CUDA(cuDeviceGetAttribute, (int* value, int attribute, software_cuda::DeviceOrdinal device))                                                       \
+  SOFTWARE_CUDA(cuDeviceTotalMem_v2, (size_t * bytes, software_cuda::DeviceOrdinal device))                                                                   \
+  SOFTWARE_CUDA(cuDeviceGetUuid, (software_cuda::Uuid * uuid, software_cuda::DeviceOrdinal device))                                                           \
+  SOFTWARE_CUDA(cuDeviceGetUuid_v2, (software_cuda::Uuid * uuid, software_cuda::DeviceOrdinal device))                                                        \
+  SOFTWARE_CUDA(cuDevicePrimaryCtxRetain, (software_cuda::ContextHandle * context, software_cuda::DeviceOrdinal device))                                      \
+  SOFTWARE_CUDA(cuDevicePrimaryCtxRelease_v2, (software_cuda::DeviceOrdinal device))                                                                          \
+  SOFTWARE_CUDA(cuCtxSetCurrent, (software_cuda::ContextHandle context))                                                                                      \
+  SOFTWARE_CUDA(cuCtxGetCurrent, (software_cuda::ContextHandle * context))                                                                                    \
+  SOFTWARE_CUDA(cuModuleLoadData, (software_cuda::ModuleHandle * module, const void* image))                                                                  \
+  SOFTWARE_CUDA(cuModuleUnload, (software_cuda::ModuleHandle module))                                                                                         \
+  SOFTWARE_CUDA(cuModuleGetFunction, (software_cuda::FunctionHandle * function, software_cuda::ModuleHandle module, const char* name))                        \
+  SOFTWARE_CUDA(cuFuncGetAttribute, (int* value, int attribute, software_cuda::FunctionHandle function))                                                      \
+  SOFTWARE_CUDA(cuFuncSetAttribute, (software_cuda::FunctionHandle function, int attribute, int value))                                                       \
+  SOFTWARE_CUDA(cuMemAlloc_v2, (software_cuda::DeviceAddress * address, size_t bytes))                                                                        \
+  SOFTWARE_CUDA(cuMemFree_v2, (software_cuda::DeviceAddress address))                                                                                         \
+  SOFTWARE_CUDA(cuMemGetInfo_v2, (size_t * free, size_t * total))                                                                                             \
+  SOFTWARE_CUDA(cuMemHostAlloc, (void** data, size_t bytes, unsigned flags))                                                                                  \
+  SOFTWARE_CUDA(cuMemFreeHost, (void* data))                                                                                                                  \
+  SOFTWARE_CUDA(cuMemcpyHtoDAsync_v2, (software_cuda::DeviceAddress to, const void* from, size_t bytes, software_cuda::StreamHandle stream))                  \
+  SOFTWARE_CUDA(cuMemcpyDtoHAsync_v2, (void* to, software_cuda::DeviceAddress from, size_t bytes, software_cuda::StreamHandle stream))                        \
+  SOFTWARE_CUDA(cuMemcpyDtoDAsync_v2, (software_cuda::DeviceAddress to, software_cuda::DeviceAddress from, size_t bytes, software_cuda::StreamHandle stream)) \
+  SOFTWARE_CUDA(cuMemsetD8Async, (software_cuda::DeviceAddress to, unsigned char value, size_t bytes, software_cuda::StreamHandle stream))                    \
+  SOFTWARE_CUDA(cuStreamCreate, (software_cuda::StreamHandle * stream, unsigned flags))                                                                       \
+  SOFTWARE_CUDA(cuStreamDestroy_v2, (software_cuda::StreamHandle stream))                                                                                     \
+  SOFTWARE_CUDA(cuStreamSynchronize, (software_cuda::StreamHandle stream))                                                                                    \
+  SOFTWARE_CUDA(cuStreamWaitEvent, (software_cuda::StreamHandle stream, software_cuda::EventHandle event, unsigned flags))                                    \
+  SOFTWARE_CUDA(cuStreamQuery, (software_cuda::StreamHandle stream))                                                                                          \
+  SOFTWARE_CUDA(cuEventCreate, (software_cuda::EventHandle * event, unsigned flags))                                                                          \
+  SOFTWARE_CUDA(cuEventDestroy_v2, (software_cuda::EventHandle event))                                                                                        \
+  SOFTWARE_CUDA(cuEventRecord, (software_cuda::EventHandle event, software_cuda::StreamHandle stream))                                                        \
+  SOFTWARE_CUDA(cuEventQuery, (software_cuda::EventHandle event))                                                                                             \
+  SOFTWARE_CUDA(cuEventSynchronize, (software_cuda::EventHandle event))                                                                                       \
+  SOFTWARE_CUDA(cuLaunchKernel,                                                                                                                               \
+                (software_cuda::FunctionHandle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,               \
+                 unsigned block_z, unsigned shared_bytes, software_cuda::StreamHandle stream, void** parameters, void** extra))
 
 #define SOFTWARE_CUDA_DECLARE(name, parameters) SOFTWARE_CUDA_CALL name parameters;
 SOFTWARE_CUDA_FUNCTIONS(SOFTWARE_CUDA_DECLARE)

@@ -19,8 +19,8 @@ class DeviceMemory {
 
   uint64_t allocate(size_t bytes);  // 256-aligned; 0 when there is none
   void release(uint64_t address);
-  uint64_t size_of(uint64_t address) const;      // of the allocation that begins there, else 0
-  Range allocation_of(uint64_t address) const;   // that has this byte; empty when there is none
+  uint64_t size_of(uint64_t address) const;     // of the allocation that begins there, else 0
+  Range allocation_of(uint64_t address) const;  // that has this byte; empty when there is none
   bool contains(uint64_t address, size_t bytes) const;
   // Where the process may touch them; null unless one live allocation has all of them.
   std::byte* host_view(uint64_t address, size_t bytes) const;

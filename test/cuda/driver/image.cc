@@ -99,9 +99,9 @@ Image check_ptx(Image image, int capability, int driver_version) {
   const int target = number_behind(image.ptx, ".target", " sm_%d");
   if (version == 0 || target == 0) return refuse(kInvalidPtx, "PTX without .version and .target");
   if (version > newest_ptx(driver_version)) {
-    return refuse(kUnsupportedPtxVersion, "PTX of version " + std::to_string(version / 10) + "." + std::to_string(version % 10) +
-                                              ", but a driver of version " + std::to_string(driver_version) + " takes " +
-                                              std::to_string(newest_ptx(driver_version) / 10) + "." + std::to_string(newest_ptx(driver_version) % 10));
+    return refuse(kUnsupportedPtxVersion, "PTX of version " + std::to_string(version / 10) + "." + std::to_string(version % 10) + ", but a driver of version " +
+                                              std::to_string(driver_version) + " takes " + std::to_string(newest_ptx(driver_version) / 10) + "." +
+                                              std::to_string(newest_ptx(driver_version) % 10));
   }
   if (target > capability) return refuse(kNoBinaryForGpu, "PTX for sm_" + std::to_string(target) + ", but the device is sm_" + std::to_string(capability));
   return image;

@@ -10,7 +10,7 @@
 namespace software_cuda {
 
 struct Image {
-  Result result = kSuccess;    // why it cannot be used, as the driver would put it
+  Result result = kSuccess;  // why it cannot be used, as the driver would put it
   std::string reason;
   std::string ptx;
   std::map<std::string, int> registers;  // by kernel; empty where the fatbin has no machine code for the device

@@ -109,6 +109,58 @@ TEST_CASE_FIXTURE(Fixture, "modules and functions are found, or not") {
   CHECK(cuda.cuModuleGetFunction(&none, other, "add_one") == kInvalidHandle);
 }
 
+namespace {
+
+template <typename T>
+void append(std::string& bytes, T value) {
+  bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+// An entry of a fatbin as `fatbinary` writes it.
+std::string entry_of(uint16_t kind, uint32_t target, const std::string& payload, uint64_t flags = 0x11) {
+  std::string bytes;
+  append<uint16_t>(bytes, kind);
+  append<uint16_t>(bytes, 0x0101);
+  append<uint32_t>(bytes, 64);
+  append<uint64_t>(bytes, payload.size());
+  append<uint64_t>(bytes, 0);
+  append<uint32_t>(bytes, 0x00090000);
+  append<uint32_t>(bytes, target);
+  append<uint64_t>(bytes, 0);
+  append<uint64_t>(bytes, flags);
+  bytes.resize(64);
+  return bytes + payload;
+}
+
+std::string fatbin_of(const std::string& entries) {
+  std::string bytes;
+  append<uint32_t>(bytes, 0xBA55ED50);
+  append<uint16_t>(bytes, 1);
+  append<uint16_t>(bytes, 16);
+  append<uint64_t>(bytes, entries.size());
+  return bytes + entries;
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "of a fatbin the newest PTX that the device and the driver take is loaded") {
+  const auto ptx = [](const char* name, const char* target, const char* version = "6.3") { return driver_test::add_one_ptx(version, name, target); };
+  const std::string good = entry_of(1, 75, ptx("of_75", "sm_75")) + entry_of(1, 80, ptx("of_80", "sm_80")) + entry_of(1, 100, ptx("of_100", "sm_100")) +
+                           entry_of(1, 90, ptx("too_new", "sm_90", "9.1"));
+  ModuleHandle module = nullptr;
+  FunctionHandle function = nullptr;
+  REQUIRE(cuda.cuModuleLoadData(&module, fatbin_of(good).c_str()) == kSuccess);
+  CHECK(cuda.cuModuleGetFunction(&function, module, "of_80") == kSuccess);
+  CHECK(cuda.cuModuleGetFunction(&function, module, "of_75") == kNotFound);
+  CHECK(cuda.cuModuleUnload(module) == kSuccess);
+  CHECK(cuda.cuModuleLoadData(&module, fatbin_of(entry_of(1, 100, ptx("of_100", "sm_100"))).c_str()) == kNoBinaryForGpu);
+  CHECK(cuda.cuModuleLoadData(&module, fatbin_of(entry_of(1, 75, ptx("packed", "sm_75"), 0x8011)).c_str()) == kInvalidImage);
+  std::string cut = fatbin_of(good);
+  cut[24] = '\x7f';  // an entry's size, beyond the end
+  cut[26] = '\x7f';
+  CHECK(cuda.cuModuleLoadData(&module, cut.c_str()) == kInvalidImage);
+}
+
 CUDA_SCENARIO(kernel_fault) {
   const auto& cuda = driver();
   enter();

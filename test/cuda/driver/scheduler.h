@@ -43,10 +43,10 @@ struct Step {
 };
 
 struct Operation {
-  std::string what;                   // "a copy up", for messages
-  std::vector<MarkPtr> after;         // of other streams
-  std::function<Step()> step;         // called without the mutex until it has finished; empty: an event's record or wait
-  std::function<void()> drop;         // called instead when the context has failed, without the mutex; may be empty
+  std::string what;            // "a copy up", for messages
+  std::vector<MarkPtr> after;  // of other streams
+  std::function<Step()> step;  // called without the mutex until it has finished; empty: an event's record or wait
+  std::function<void()> drop;  // called instead when the context has failed, without the mutex; may be empty
   std::vector<Range> ranges;
   MarkPtr mark;
 };

@@ -51,7 +51,9 @@ class Reader {
     minor = static_cast<int>(second);
   }
 
-  void refuse(const char* name, std::string_view value) { error_ += std::string(error_.empty() ? "" : "; ") + name + "=" + std::string(value) + " cannot be read"; }
+  void refuse(const char* name, std::string_view value) {
+    error_ += std::string(error_.empty() ? "" : "; ") + name + "=" + std::string(value) + " cannot be read";
+  }
 
   static bool parse(std::string_view text, int64_t& value) {
     int shift = 0;
@@ -74,10 +76,14 @@ void read_faults(Settings& settings, Reader& reader) {
   constexpr const char* kVariable = "SOFTWARE_CUDA_FAULT";
   settings.fault_text = reader.text(kVariable);
   if (settings.fault_text.empty()) return;
-  const std::map<std::string_view, FaultSetting*> known{
-      {"too-old", &settings.too_old},           {"no-device", &settings.no_device},       {"init-fails", &settings.init_fails},
-      {"out-of-memory", &settings.out_of_memory}, {"allocation-fails", &settings.allocation_fails}, {"pin-fails", &settings.pin_fails},
-      {"kernel-fault", &settings.kernel_fault}, {"slow", &settings.slow}};
+  const std::map<std::string_view, FaultSetting*> known{{"too-old", &settings.too_old},
+                                                        {"no-device", &settings.no_device},
+                                                        {"init-fails", &settings.init_fails},
+                                                        {"out-of-memory", &settings.out_of_memory},
+                                                        {"allocation-fails", &settings.allocation_fails},
+                                                        {"pin-fails", &settings.pin_fails},
+                                                        {"kernel-fault", &settings.kernel_fault},
+                                                        {"slow", &settings.slow}};
   for (const std::string_view fault : split(settings.fault_text, ',')) {
     const auto parts = split(fault, ':');
     const auto found = known.find(parts[0]);

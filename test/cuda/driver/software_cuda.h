@@ -25,8 +25,8 @@ struct SoftwareCudaCounts {
   uint64_t synchronizations;  // cuStreamSynchronize, cuEventSynchronize
   uint64_t stream_waits;      // cuStreamWaitEvent
   uint64_t queries;
-  uint64_t default_stream;    // operations on the default stream
-  uint64_t allocations;       // all that were made
+  uint64_t default_stream;  // operations on the default stream
+  uint64_t allocations;     // all that were made
   uint64_t live_allocations;
   uint64_t live_bytes;
   uint64_t peak_bytes;
@@ -36,9 +36,9 @@ struct SoftwareCudaCounts {
   uint64_t live_streams;
   uint64_t live_events;
   uint64_t live_modules;
-  uint64_t pending;           // operations that have not run yet
+  uint64_t pending;  // operations that have not run yet
   uint64_t failed_contexts;
-  uint64_t after_failure;     // calls that found their context dead
+  uint64_t after_failure;  // calls that found their context dead
   uint64_t misuses;
 };
 

@@ -72,7 +72,9 @@ std::string add_one_ptx(const std::string& version, const std::string& name, con
   return ".version " + version + "\n.target " + target + "\n.address_size 64\n\n.visible .entry " + name + "(\n\t.param .align 8 .b8 " + parameter +
          "[16]\n)\n{\n"
          "\t.reg .pred \t%p<2>;\n\t.reg .b32 \t%r<8>;\n\t.reg .b64 \t%rd<5>;\n\n"
-         "\tld.param.u32 \t%r2, [" + parameter + "+8];\n\tld.param.u64 \t%rd1, [" + parameter + "];\n"
+         "\tld.param.u32 \t%r2, [" +
+         parameter + "+8];\n\tld.param.u64 \t%rd1, [" + parameter +
+         "];\n"
          "\tmov.u32 \t%r3, %ctaid.x;\n\tmov.u32 \t%r4, %ntid.x;\n\tmov.u32 \t%r5, %tid.x;\n"
          "\tmad.lo.s32 \t%r1, %r3, %r4, %r5;\n\tsetp.ge.s32 \t%p1, %r1, %r2;\n\t@%p1 bra \t$L__BB0_2;\n\n"
          "\tcvta.to.global.u64 \t%rd2, %rd1;\n\tmul.wide.s32 \t%rd3, %r1, 4;\n\tadd.s64 \t%rd4, %rd2, %rd3;\n"

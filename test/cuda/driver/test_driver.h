@@ -66,8 +66,8 @@ using Scenario = std::string (*)();
 struct ScenarioEntry {
   ScenarioEntry(const char* name, Scenario body);
 };
-#define CUDA_SCENARIO(name)                                          \
-  static std::string scenario_##name();                              \
+#define CUDA_SCENARIO(name)                                                      \
+  static std::string scenario_##name();                                          \
   static const driver_test::ScenarioEntry entry_##name(#name, &scenario_##name); \
   static std::string scenario_##name()
 // In a scenario: leaves it with what was wrong.

@@ -18,7 +18,8 @@ OrtStatus* load_provider(Provider provider) {
     missing = state().faults.missing_providers.contains(provider_word(provider));
   }
   if (missing) {
-    return error(kFail, std::string("Failed to load library ./") + file + " with error: " + lacks + ": cannot open shared object file: No such file or directory");
+    return error(kFail,
+                 std::string("Failed to load library ./") + file + " with error: " + lacks + ": cannot open shared object file: No such file or directory");
   }
   if (!driver().reason.empty()) return error(kFail, std::string("Failed to load library ./") + file + " with error: " + driver().reason);
   return nullptr;
@@ -26,6 +27,7 @@ OrtStatus* load_provider(Provider provider) {
 
 OrtStatus* update(ProviderOptions& options, Provider provider, const char* const* keys, const char* const* values, size_t count) {
   if (OrtStatus* failed = load_provider(provider)) return failed;
+  options = {};  // as the real one: what an update does not name goes back to its default, the stream too
   for (size_t i = 0; i < count; i++) options.entries[keys[i]] = values[i];
   return nullptr;
 }
@@ -96,7 +98,9 @@ OrtStatus* CreateCUDAProviderOptions(OrtCUDAProviderOptionsV2** out) {
 OrtStatus* UpdateCUDAProviderOptions(OrtCUDAProviderOptionsV2* options, const char* const* keys, const char* const* values, size_t count) {
   return update(*options, Provider::kCuda, keys, values, count);
 }
-OrtStatus* UpdateCUDAProviderOptionsWithValue(OrtCUDAProviderOptionsV2* options, const char* key, void* value) { return update_with_value(*options, key, value); }
+OrtStatus* UpdateCUDAProviderOptionsWithValue(OrtCUDAProviderOptionsV2* options, const char* key, void* value) {
+  return update_with_value(*options, key, value);
+}
 OrtStatus* SessionOptionsAppendExecutionProvider_CUDA_V2(OrtSessionOptions* session, const OrtCUDAProviderOptionsV2* options) {
   return append(session, Provider::kCuda, *options);
 }

@@ -48,15 +48,29 @@ void run_job(void* data, int dropped) {
 }
 
 OrtStatus* device_error(int code) {
-  return error(kRuntimeException, "CUDA failure " + std::to_string(code) + ": " + (code == 700 ? "an illegal memory access was encountered" : "unspecified launch failure") +
-                                      " ; expr=stand-in");
+  return error(kRuntimeException, "CUDA failure " + std::to_string(code) + ": " +
+                                      (code == 700 ? "an illegal memory access was encountered" : "unspecified launch failure") + " ; expr=stand-in");
 }
 
 OrtStatus* check_shape(const char* what, const Value& declared, const OrtValue& value, const std::vector<int64_t>& expected) {
+  std::string text;
   if (value.type != declared.type)
-    return error(kInvalidArgument, "Unexpected " + std::string(what) + " data type. Actual: " + std::to_string(value.type) + " , expected: " + std::to_string(declared.type));
-  if (value.dims != expected)
-    return error(kInvalidArgument, "Got invalid dimensions for " + std::string(what) + ": " + declared.name + " Got: " + shape_text(value.dims) + " Expected: " + shape_text(expected));
+    text.append("Unexpected ")
+        .append(what)
+        .append(" data type. Actual: ")
+        .append(std::to_string(value.type))
+        .append(" , expected: ")
+        .append(std::to_string(declared.type));
+  else if (value.dims != expected)
+    text.append("Got invalid dimensions for ")
+        .append(what)
+        .append(": ")
+        .append(declared.name)
+        .append(" Got: ")
+        .append(shape_text(value.dims))
+        .append(" Expected: ")
+        .append(shape_text(expected));
+  if (!text.empty()) return error(kInvalidArgument, text);
   return nullptr;
 }
 
@@ -82,18 +96,19 @@ bool outside_profile(const ProviderOptions& options, const OrtValue& input) {
   return input.dims[0] < least || input.dims[0] > most;
 }
 
-// A CUDA graph belongs to one set of addresses: it is captured at the first run with its id and replayed from then on.
+// A CUDA graph belongs to one set of addresses and one thread: it is captured at the first run with its id and replayed from then on.
 OrtStatus* check_graph(OrtSession& session, const OrtRunOptions* options, const OrtValue& input, const OrtValue& output) {
   const char* const key = session.provider == Provider::kCuda ? "enable_cuda_graph" : "trt_cuda_graph_enable";
   const std::string enabled = entry(session.options.entries, key);
   if (enabled != "1" && enabled != "True") return nullptr;
-  std::string id = options ? entry(options->entries, "gpu_graph_id") : "";
-  if (id.empty()) id = "0";
+  const std::string given = options ? entry(options->entries, "gpu_graph_id") : "";
+  const std::string id = given.empty() ? std::string("0") : given;
   if (id == "-1") return nullptr;
-  const std::string captured = std::to_string(input.address()) + shape_text(input.dims) + std::to_string(output.address()) + shape_text(output.dims);
+  const Graph captured{std::this_thread::get_id(), input.address(), output.address(), input.dims};
   const std::lock_guard lock(session.mutex);
   const auto [graph, first] = session.graphs.emplace(id, captured);
   if (first || graph->second == captured) return nullptr;
+  if (graph->second.thread != captured.thread) return violation("gpu_graph_id " + id + " was captured on another thread: this one has no such graph");
   return violation("gpu_graph_id " + id + " was captured with other addresses or shapes: it would replay those");
 }
 
@@ -104,7 +119,8 @@ OrtStatus* check_device_run(OrtSession& session, const OrtRunOptions* options, c
   void* const stream = session.options.stream;
   if (stream && !driver().stream_alive(stream)) return violation("the session's user_compute_stream was destroyed");
   if (resident && !stream) return violation("a run on device memory without a user_compute_stream: nothing orders it after the tiles");
-  if (resident && synchronizes) return violation("a run on device memory without disable_synchronize_execution_providers=1: the provider would wait for its stream");
+  if (resident && synchronizes)
+    return violation("a run on device memory without disable_synchronize_execution_providers=1: the provider would wait for its stream");
   if (!resident && !synchronizes) return violation("a run with host memory with disable_synchronize_execution_providers=1: its outputs may be read too early");
   for (const OrtValue* value : {&input, &output}) {
     if (value->on_device() && value->memory.id != session.device)
@@ -188,9 +204,12 @@ OrtStatus* run(OrtSession& session, const OrtRunOptions* options, const OrtValue
   if (options && options->terminate) return count_failure(error(kFail, "Exiting due to terminate flag being set to true."));
   if (OrtStatus* wrong = check_shapes(*session.model, input, output)) return count_failure(wrong);
   if (faults.fail_run > 0 && nth >= faults.fail_run && nth < faults.fail_run + faults.fail_runs)
-    return count_failure(error(kFail, "Non-zero status code returned while running Conv node. Name:'/embed' Status Message: asked to fail at run " + std::to_string(nth)));
+    return count_failure(
+        error(kFail, "Non-zero status code returned while running Conv node. Name:'/embed' Status Message: asked to fail at run " + std::to_string(nth)));
   if (faults.out_of_memory)
-    return count_failure(error(kFail, "Non-zero status code returned while running Conv node. Name:'/embed' Status Message: Failed to allocate memory for requested buffer of size 123456789"));
+    return count_failure(error(kFail,
+                               "Non-zero status code returned while running Conv node. Name:'/embed' Status Message: Failed to allocate memory for requested "
+                               "buffer of size 123456789"));
   if (session.provider == Provider::kCpu) return count_failure(run_on_cpu(session, options, input, output, faults.slow_ms));
   return count_failure(run_on_device(session, options, input, output, faults, nth == faults.device_fault));
 }

@@ -78,7 +78,9 @@ void read_faults(Faults& faults) {
   for (const std::string& fault : split(environment("STAND_IN_RUNTIME"), ',')) {
     const std::vector<std::string> parts = split(fault, ':');
     const std::string argument = parts.size() > 1 ? parts[1] : "";
-    const auto number = [&parts](size_t index, uint64_t otherwise) { return parts.size() > index ? std::strtoull(parts[index].c_str(), nullptr, 10) : otherwise; };
+    const auto number = [&parts](size_t index, uint64_t otherwise) {
+      return parts.size() > index ? std::strtoull(parts[index].c_str(), nullptr, 10) : otherwise;
+    };
     if (parts.empty()) continue;
     if (parts[0] == "fail-run") {
       faults.fail_run = number(1, 1);

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/ort_api.h"
@@ -22,16 +23,16 @@ enum Code : int { kFail = 1, kInvalidArgument = 2, kNoSuchFile = 3, kRuntimeExce
 
 // STAND_IN_RUNTIME: what is to go wrong; docs/software-cuda.md lists it.
 struct Faults {
-  uint64_t fail_run = 0;       // this run and the `fail_runs` - 1 that follow
+  uint64_t fail_run = 0;  // this run and the `fail_runs` - 1 that follow
   uint64_t fail_runs = 1;
-  uint64_t device_fault = 0;   // this run kills the context
+  uint64_t device_fault = 0;  // this run kills the context
   bool fail_load = false;
-  bool out_of_memory = false;  // every run
-  bool runs_wrong = false;     // numbers of a device's provider
-  std::set<std::string> missing_providers;   // the library of the provider does not load
-  std::set<std::string> failing_providers;   // a session with it cannot be made
-  int64_t slow_ms = 0;         // each run
-  int64_t slow_build_ms = 0;   // each build of a TensorRT engine
+  bool out_of_memory = false;               // every run
+  bool runs_wrong = false;                  // numbers of a device's provider
+  std::set<std::string> missing_providers;  // the library of the provider does not load
+  std::set<std::string> failing_providers;  // a session with it cannot be made
+  int64_t slow_ms = 0;                      // each run
+  int64_t slow_build_ms = 0;                // each build of a TensorRT engine
   std::string version = "1.29.0";
 };
 
@@ -65,6 +66,15 @@ struct Driver {
 const Driver& driver();
 
 enum class Provider { kCpu, kCuda, kTensorRt };
+// What a CUDA graph was captured with.
+struct Graph {
+  std::thread::id thread;
+  uint64_t input;
+  uint64_t output;
+  std::vector<int64_t> dims;
+  bool operator==(const Graph&) const = default;
+};
+
 const char* provider_word(Provider provider);  // 'cuda'
 
 }  // namespace stand_in
@@ -121,7 +131,7 @@ struct OrtSession {
   std::atomic<int> running{0};
   std::shared_ptr<std::atomic<int>> pending = std::make_shared<std::atomic<int>>(0);  // on the stream
   std::mutex mutex;
-  std::map<std::string, std::string> graphs;  // by their id: what was captured
+  std::map<std::string, stand_in::Graph> graphs;  // by their id
 };
 struct OrtIoBinding {
   OrtSession* session = nullptr;

@@ -8,13 +8,13 @@ namespace stand_in {
 namespace {
 
 template <typename T>
-void count_made(uint64_t StandInRuntimeCounts::* live, T** out, T* made) {
+void count_made(uint64_t StandInRuntimeCounts::*live, T** out, T* made) {
   const std::lock_guard lock(state().mutex);
   state().counts.*live += 1;
   *out = made;
 }
 
-void count_gone(uint64_t StandInRuntimeCounts::* live) {
+void count_gone(uint64_t StandInRuntimeCounts::*live) {
   const std::lock_guard lock(state().mutex);
   state().counts.*live -= 1;
 }
@@ -49,8 +49,12 @@ char* copy_text(const std::string& text) {
 
 std::string shape_text(const std::vector<int64_t>& dims) {
   std::string text = "{";
-  for (const int64_t dim : dims) text += (text.size() > 1 ? "," : "") + std::to_string(dim);
-  return text + "}";
+  for (const int64_t dim : dims) {
+    if (text.size() > 1) text += ',';
+    text += std::to_string(dim);
+  }
+  text += '}';
+  return text;
 }
 
 const char* GetErrorMessage(const OrtStatus* status) { return status->message.c_str(); }
@@ -74,7 +78,9 @@ OrtStatus* AllocatorFree(OrtAllocator*, void* data) {
   return nullptr;
 }
 
-OrtStatus* CreateCpuMemoryInfo(int allocator_type, int memory_type, OrtMemoryInfo** out) { return CreateMemoryInfo("Cpu", allocator_type, 0, memory_type, out); }
+OrtStatus* CreateCpuMemoryInfo(int allocator_type, int memory_type, OrtMemoryInfo** out) {
+  return CreateMemoryInfo("Cpu", allocator_type, 0, memory_type, out);
+}
 OrtStatus* CreateMemoryInfo(const char* name, int, int id, int, OrtMemoryInfo** out) {
   const std::string label = name;
   if (label != "Cpu" && label != "Cuda" && label != "CudaPinned") return error(kInvalidArgument, "Specified device is not supported. Name: " + label);
