@@ -37,7 +37,7 @@ std::string tidy(std::string message) {
     if (start != std::string::npos) message.erase(0, start);
   }
   // CUDA's errors end with the machine and the place: "CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; file=b.cc ; line=1".
-  if (const size_t place = message.find(" ; hostname="); place != std::string::npos) message.erase(place);
+  if (const size_t place = message.find("; hostname="); place != std::string::npos) message.erase(place);
   message.erase(message.find_last_not_of(" \n\r\t") + 1);
   return message.empty() ? "an error without a message" : message;
 }

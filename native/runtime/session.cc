@@ -218,8 +218,10 @@ std::unique_ptr<Session> Session::State::load(Library& library, const Options& o
   if (options.provider.provider != Provider::kCpu)
     check(api.CreateMemoryInfo("Cuda", ort::kDeviceAllocator, options.provider.device, ort::kDefaultMemory, state->device.out()));
   check(api.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kDefaultMemory, state->cpu.out()));
-  ort::check(api, create(api, session_options.get(), state->session.out()), ErrorCode::kModelLoad,
-             "an ONNX model that ONNX Runtime " + library.version() + " can load for " + what);
+  const bool on_cpu = options.provider.provider == Provider::kCpu;
+  ort::check(api, create(api, session_options.get(), state->session.out()), on_cpu ? ErrorCode::kModelLoad : ErrorCode::kDeviceUnavailable,
+             "an ONNX model that ONNX Runtime " + library.version() + " can load" +
+                 (on_cpu ? "" : std::string(" on ") + provider_name(options.provider.provider)) + " for " + what);
   state->inspect();
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }

@@ -111,8 +111,8 @@ class Session {
     std::unique_ptr<State> state_;
   };
 
-  // Error kModelLoad with the runtime's reason; kDeviceUnavailable with it when the provider cannot be used; kOutOfMemory.
-  // External weights lie beside the file.
+  // Error kModelLoad with the runtime's reason; kOutOfMemory; on a GPU's provider kDeviceUnavailable with its reason, whatever that
+  // is. External weights lie beside the file.
   static std::unique_ptr<Session> from_file(Library& library, const std::string& path, const Options& options);
   // The bytes are free to go when this returns.
   static std::unique_ptr<Session> from_bytes(Library& library, const void* data, size_t bytes, const Options& options);

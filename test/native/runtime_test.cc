@@ -347,7 +347,7 @@ TEST_CASE("runtime: memory of a device is not bound to a session on the CPU, whi
   CHECK(contains(failure.message, "on the CPU"));
 }
 
-TEST_CASE("runtime: what CUDA says of memory and of a dead device has its own codes, without the machine's name") {
+TEST_CASE("runtime: what CUDA says of memory and of a dead device has its own codes") {
   const auto code_of = [](const std::string& message) {
     return failure_of([&] { ort::throw_failure(ErrorCode::kModelRun, "the model to run", message); }).code;
   };
