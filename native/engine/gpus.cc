@@ -1,10 +1,19 @@
 #include "engine/gpus.h"
 
+#include "device/cuda/driver.h"
+
 namespace manyscale::engine {
 
 GpuDescription describe_gpus() {
+  const cuda::DriverDescription driver = cuda::describe_driver();
   GpuDescription description;
-  description.reason = "this build of manyscale has no CUDA path";
+  description.version = driver.version;
+  description.path = driver.path;
+  description.reason = driver.reason;
+  for (const cuda::DeviceInfo& device : driver.devices) {
+    description.gpus.push_back(
+        {device.ordinal, device.name, std::to_string(device.major) + "." + std::to_string(device.minor), device.total_bytes, device.integrated});
+  }
   return description;
 }
 
