@@ -160,7 +160,7 @@ std::string elf_of(const std::string& kernel, uint32_t registers) {
   std::string bytes;
   append(bytes, header);
   bytes += names;
-  append(bytes, sections);
+  for (const Elf64_Shdr& section : sections) append(bytes, section);
   return bytes;
 }
 
