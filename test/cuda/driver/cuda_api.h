@@ -150,6 +150,8 @@ using EventHandle = Handle;
                 (software_cuda::FunctionHandle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,               \
                  unsigned block_z, unsigned shared_bytes, software_cuda::StreamHandle stream, void** parameters, void** extra))
 
+#ifndef SOFTWARE_CUDA_NUMBERS_ONLY  // api_test.cc, beside cuda.h's own declarations
 #define SOFTWARE_CUDA_DECLARE(name, parameters) SOFTWARE_CUDA_CALL name parameters;
 SOFTWARE_CUDA_FUNCTIONS(SOFTWARE_CUDA_DECLARE)
 #undef SOFTWARE_CUDA_DECLARE
+#endif

@@ -52,12 +52,12 @@ Image refuse(Result result, std::string reason) {
   return image;
 }
 
-// The newest version of PTX that a driver takes, as NVIDIA's table has it: 10.0 takes 6.3, 11.0 takes 7.0, 12.0 takes 8.0, 13.0 takes 9.0.
+// The newest version of PTX that a driver takes, as NVIDIA's table has it: 10.0 takes 6.3, 11.0 takes 7.0, 12.0 takes 8.0, 12.5 and 12.6 take 8.5, 13.0 takes 9.0.
 int newest_ptx(int driver_version) {
   const int major = driver_version / 1000;
   const int minor = driver_version % 1000 / 10;
   if (major >= 13) return (major - 4) * 10 + minor;
-  if (major == 12) return 80 + minor;
+  if (major == 12) return 80 + minor - (minor >= 6 ? 1 : 0);
   if (major == 11) return 70 + minor;
   if (major == 10) return minor == 0 ? 63 : minor == 1 ? 64 : 65;
   return major == 9 ? 60 + minor : 50;

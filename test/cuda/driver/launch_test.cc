@@ -1,5 +1,6 @@
 // Modules, kernels, the limits of a launch, and what a fault does.
 #include <doctest/doctest.h>
+#include <elf.h>
 
 #include <cstdint>
 #include <cstring>
@@ -141,7 +142,49 @@ std::string fatbin_of(const std::string& entries) {
   return bytes + entries;
 }
 
+// Machine code as ptxas writes it, as far as the registers of one kernel go.
+std::string elf_of(const std::string& kernel, uint32_t registers) {
+  const std::string code = ".text." + kernel;
+  const std::string names = std::string(1, '\0') + code + std::string(1, '\0');
+  Elf64_Ehdr header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_shoff = sizeof header + names.size();
+  header.e_shentsize = sizeof(Elf64_Shdr);
+  header.e_shnum = 3;
+  header.e_shstrndx = 1;
+  Elf64_Shdr sections[3]{};
+  sections[1].sh_offset = sizeof header;
+  sections[1].sh_size = names.size();
+  sections[2].sh_name = 1;
+  sections[2].sh_info = registers << 24 | 16;
+  std::string bytes;
+  append(bytes, header);
+  bytes += names;
+  append(bytes, sections);
+  return bytes;
+}
+
 }  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a kernel's registers come from the machine code, and bound its blocks") {
+  const std::string image = fatbin_of(entry_of(1, 75, driver_test::add_one_ptx()) + entry_of(2, 80, elf_of("add_one", 8)) +
+                                      entry_of(2, 90, elf_of("add_one", 72)) + entry_of(2, 100, elf_of("add_one", 255)));
+  ModuleHandle module = nullptr;
+  FunctionHandle function = nullptr;
+  REQUIRE(cuda.cuModuleLoadData(&module, image.c_str()) == kSuccess);
+  REQUIRE(cuda.cuModuleGetFunction(&function, module, "add_one") == kSuccess);
+  int value = 0;
+  CHECK(cuda.cuFuncGetAttribute(&value, kFunctionRegisters, function) == kSuccess);
+  CHECK(value == 72);
+  CHECK(cuda.cuFuncGetAttribute(&value, kFunctionMaxThreadsPerBlock, function) == kSuccess);
+  CHECK(value == 896);
+  AddOne arguments{words, 0};
+  void* parameters[] = {&arguments};
+  CHECK(cuda.cuLaunchKernel(function, 1, 1, 1, 896, 1, 1, 0, stream, parameters, nullptr) == kSuccess);
+  CHECK(cuda.cuLaunchKernel(function, 1, 1, 1, 897, 1, 1, 0, stream, parameters, nullptr) == kLaunchOutOfResources);
+  CHECK(cuda.cuStreamSynchronize(stream) == kSuccess);
+  CHECK(cuda.cuModuleUnload(module) == kSuccess);
+}
 
 TEST_CASE_FIXTURE(Fixture, "of a fatbin the newest PTX that the device and the driver take is loaded") {
   const auto ptx = [](const char* name, const char* target, const char* version = "6.3") { return driver_test::add_one_ptx(version, name, target); };

@@ -8,7 +8,9 @@ namespace software_cuda {
 namespace {
 
 constexpr size_t kMostNudges = 64;
-constexpr int kLongestPatience = 8000;  // microseconds in which nothing runs although nobody waits
+// Microseconds in which nothing runs although nobody waits.
+constexpr int kShortestPatience = 1000;
+constexpr int kLongestPatience = 8000;
 
 }  // namespace
 
@@ -112,8 +114,7 @@ void Scheduler::set_seed(uint64_t seed) {
   redraw_patience();
 }
 
-// Often none, so that much runs in one go once it has begun without anybody waiting.
-void Scheduler::redraw_patience() { patience_ = std::chrono::microseconds(random_() % 2 == 0 ? 0 : random_() % kLongestPatience); }
+void Scheduler::redraw_patience() { patience_ = std::chrono::microseconds(kShortestPatience + random_() % (kLongestPatience - kShortestPatience)); }
 
 bool Scheduler::ready(const Queue& queue) const {
   if (queue.operations.empty()) return false;
@@ -179,13 +180,16 @@ void Scheduler::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     if (std::all_of(queues_.begin(), queues_.end(), [this](const QueuePtr& queue) { return !ready(*queue); })) {
+      redraw_patience();
       work_.wait(lock);
       continue;
     }
     if (late_ && !asked()) {
       // Nobody waits: a while goes by in which the host may spoil what it should have left alone.
       if (work_.wait_for(lock, patience_, [this] { return asked(); })) continue;
+      // Once begun, much often runs in one go.
       redraw_patience();
+      if (random_() % 2 == 0) patience_ = {};
     }
     if (const QueuePtr queue = choose()) {
       execute(lock, queue);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/ort_api.h"
@@ -430,7 +431,7 @@ TEST_CASE_FIXTURE(Device, "shapes, names and slots are checked as the real one d
 
 namespace {
 
-std::string run_on_cpu(OrtSession* session) {
+std::string run_on_host_memory(OrtSession* session) {
   std::vector<float> tiles = make_tiles(1);
   std::vector<float> features(kFeatures);
   Bound bound;
@@ -443,7 +444,7 @@ std::string run_on_cpu(OrtSession* session) {
 CUDA_SCENARIO(seventh_run_fails) {
   OrtSession* session = load(On::kCpu);
   for (int i = 1; i <= 8; i++) {
-    const std::string reason = run_on_cpu(session);
+    const std::string reason = run_on_host_memory(session);
     EXPECT((i == 7) == (reason.find("asked to fail at run 7") != std::string::npos));
     EXPECT(i == 7 || reason.empty());
   }
@@ -505,6 +506,21 @@ CUDA_SCENARIO(run_kills_the_context) {
   return "";
 }
 
+CUDA_SCENARIO(two_at_once) {
+  enter();
+  const auto& cuda = driver();
+  void* stream = nullptr;
+  EXPECT(cuda.cuStreamCreate(&stream, 1) == 0);
+  OrtSession* session = load(On::kCuda, stream);
+  std::thread other([session] { run_on_host_memory(session); });
+  while (library().counts().runs == 0) std::this_thread::yield();
+  const std::string reason = run_on_host_memory(session);
+  other.join();
+  EXPECT(reason.find("two runs at once") != std::string::npos);
+  EXPECT(run_on_host_memory(session) == "");
+  return "";
+}
+
 CUDA_SCENARIO(engine_cache) {
   enter();
   const std::string folder = std::getenv("ENGINE_FOLDER");
@@ -517,7 +533,7 @@ CUDA_SCENARIO(engine_cache) {
   OrtSession* session = load(On::kTensorRt, nullptr, options);
   EXPECT(library().counts().engine_builds == 1);
   EXPECT(library().counts().engine_loads == 1);
-  EXPECT(run_on_cpu(session) == "");
+  EXPECT(run_on_host_memory(session) == "");
   EXPECT(library().counts().engine_rebuilds == 0);
   std::vector<float> tiles = make_tiles(3);
   std::vector<float> features(3 * kFeatures);
@@ -534,6 +550,7 @@ TEST_CASE("the runtime fails as it is told to") {
   CHECK(in_process("provider_missing", {{"STAND_IN_RUNTIME", "missing-provider:cuda"}}) == "");
   CHECK(in_process("provider_fails", {{"STAND_IN_RUNTIME", "provider-fails:tensorrt"}}) == "");
   CHECK(in_process("numbers_are_wrong", {{"STAND_IN_RUNTIME", "provider-runs-wrong"}}) == "");
+  CHECK(in_process("two_at_once", {{"STAND_IN_RUNTIME", "slow:300"}}) == "");
   CHECK(in_process("run_kills_the_context", {{"STAND_IN_RUNTIME", "device-fault:2"}}) == "");
 }
 
