@@ -2,6 +2,7 @@
 
 import { abortable } from './abort.js';
 import type { CostModel, Estimate } from './cost/estimate.js';
+import { CPU_ALONE, checkPlacement, chooseDevice, ON_CPU, profileOf } from './device.js';
 import { invalid, ManyscaleError } from './errors.js';
 import type { Features } from './features.js';
 import { type Cutting, mergeCutting, refuseContradictions } from './geometry/cutting.js';
@@ -23,8 +24,15 @@ import { fromMetadata, readMetadata } from './model/metadata.js';
 import { candidateOutputs, chooseOutputs } from './model/outputs.js';
 import { choosePatches, chooseReading, explainFailure, refuseContradiction } from './model/reading.js';
 import { checkModelSource } from './model/source.js';
-import type { NativeModelConfiguration, NativeStats } from './native/addon.js';
-import { configureSession, disposedMeanwhile, loadSession, probeSession, readStats } from './native/calls.js';
+import type { NativeModelConfiguration, NativePlacement, NativeStats } from './native/addon.js';
+import {
+  configureSession,
+  disposedMeanwhile,
+  loadSession,
+  probeSession,
+  readPlacement,
+  readStats,
+} from './native/calls.js';
 import { stripWeights } from './onnx/strip.js';
 import {
   type CheckedExtractOptions,
@@ -52,6 +60,7 @@ export class Extractor implements AsyncDisposable {
   readonly #ending = new AbortController();
   #disposal: Promise<void> | undefined;
   #lastStats: NativeStats | undefined;
+  #lastPlacement: NativePlacement | undefined;
   #costs: Promise<CostModel> | undefined;
 
   private constructor(loaded: LoadedModel, info: ExtractorInfo) {
@@ -78,10 +87,9 @@ export class Extractor implements AsyncDisposable {
     const source = await abortable(checkModelSource(model), signal);
     const files = await abortable(readConfigurationFiles(source.model, checked.configuration), signal);
     const runtime = findRuntime(checked.runtimeLibrary);
-    const session = await loadSession(
-      { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes },
-      signal,
-    );
+    const common = { ...source, runtime: runtime.path, threads, maxBatch, maxDelay, deterministic, maxBytes };
+    // What a GPU is to do follows from the model's input and outputs; on a GPU this one serves its proof and, where it fails, in its place.
+    let session = await loadSession({ ...common, device: ON_CPU }, signal);
     try {
       const carried = readMetadata(session.metadata);
       const configuration = readConfiguration(files, { ...carried.preprocess, ...checked.preprocess });
@@ -122,17 +130,37 @@ export class Extractor implements AsyncDisposable {
       new Geometries(facts).of(cutting); // options that cannot work with this model are refused now, not with the first image
       const dims = outputs.map((output) => output.dims.slice(1));
       const used = { ...request, outputs: outputs.map(({ index }) => index) };
+      const model = { session: common, configuration: used, outputDims: dims, ...profileOf(session, input, maxBatch) };
+      let choice = await abortable(chooseDevice(checked.device, model, signal), signal);
+      if (choice.request) {
+        const reader = session;
+        session = await loadSession({ ...common, device: choice.request }, signal); // shares the model with the reader
+        void reader.dispose().catch(() => {});
+      }
       const batching = await configureSession(session, used, dims, signal);
+      const placement = choice.request ? readPlacement(session) : CPU_ALONE;
+      choice = checkPlacement(checked.device, choice, placement);
       const info = describeModel({
         model: source.model,
         session,
         batching,
         runtime,
-        read: { configuration, reading, input, patches, candidates: candidates.length },
+        placement: { ...placement, unavailable: choice.unavailable },
+        read: { configuration, reading, input, patches, candidates: candidates.length, deviceNotes: choice.notes },
       });
       const weightless = typeof source.model === 'string' ? undefined : stripWeights(source.model);
       return new Extractor(
-        { session, options: checked, cutting, facts, preprocess: filled, batching, configuration: used, weightless },
+        {
+          session,
+          wantsGpu: choice.request !== undefined,
+          options: checked,
+          cutting,
+          facts,
+          preprocess: filled,
+          batching,
+          configuration: used,
+          weightless,
+        },
         info,
       );
     } catch (error) {
@@ -185,7 +213,7 @@ export class Extractor implements AsyncDisposable {
   /** What was done since the load and what goes on now. After disposal: as it was at its end. */
   stats(): ExtractorStats {
     const native = this.#lastStats ?? readStats(this.#loaded.session);
-    return this.#pipeline.recorder.snapshot(native, this.info.batching.maxBatch);
+    return this.#pipeline.recorder.snapshot(native, this.info.batching.maxBatch, this.#placement());
   }
 
   /**
@@ -247,8 +275,20 @@ export class Extractor implements AsyncDisposable {
     return this.dispose();
   }
 
+  /** What is said of other devices is the load's, and what has happened since. */
+  #placement(): ExtractorStats['placement'] {
+    const { session, wantsGpu } = this.#loaded;
+    if (!wantsGpu) {
+      const { device, provider, gpus, unavailable } = this.info;
+      return { device, provider, gpus, unavailable };
+    }
+    const { device, provider, gpus, unavailable } = this.#lastPlacement ?? readPlacement(session);
+    return { device, provider, gpus, unavailable: { ...this.info.unavailable, ...unavailable } };
+  }
+
   #dispose(): Promise<void> {
-    const { session } = this.#loaded;
+    const { session, wantsGpu } = this.#loaded;
+    if (wantsGpu) this.#lastPlacement = readPlacement(session);
     const { tiles, batches, bytes } = readStats(session);
     this.#lastStats = {
       tiles: { queued: 0, running: 0, done: tiles.done },

@@ -9,8 +9,9 @@ export type { ExtractorPlan } from './geometry/geometry.js';
 export { type Crop, type Plan, type PlannedPool, type PlanScale, plan, type Size } from './geometry/plan.js';
 export type { ImageDataLike, ImageInput, RawImage, SharpOutput } from './images/image.js';
 export { defaultModel } from './model/default-model.js';
-export type { ExtractorInfo, OutputInfo, ValueInfo } from './model/info.js';
+export type { ExtractorInfo, Gpu, OutputInfo, ValueInfo } from './model/info.js';
 export { type ModelFunction, multiscaleForward } from './multiscale.js';
+export type { CudaOptions, LoadProgress, Provider, TensorRtOptions } from './options/gpu.js';
 export type {
   Blend,
   Budget,

@@ -271,6 +271,20 @@ Napi::Object from_value_info(Napi::Env env, const runtime::ValueInfo& info) {
   return object;
 }
 
+Napi::Array from_gpus(Napi::Env env, const std::vector<engine::Gpu>& gpus) {
+  Napi::Array array = Napi::Array::New(env, gpus.size());
+  for (size_t i = 0; i < gpus.size(); i++) {
+    Napi::Object gpu = Napi::Object::New(env);
+    gpu.Set("ordinal", gpus[i].ordinal);
+    gpu.Set("name", gpus[i].name);
+    gpu.Set("computeCapability", gpus[i].compute_capability);
+    gpu.Set("memory", static_cast<double>(gpus[i].memory));
+    gpu.Set("integrated", gpus[i].integrated);
+    array.Set(static_cast<uint32_t>(i), gpu);
+  }
+  return array;
+}
+
 Napi::Object from_runtime(Napi::Env env, const engine::RuntimeDescription& description) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("path", description.path);
@@ -280,6 +294,7 @@ Napi::Object from_runtime(Napi::Env env, const engine::RuntimeDescription& descr
   Napi::Object unavailable = Napi::Object::New(env);
   for (const auto& [provider, reason] : description.unavailable) unavailable.Set(provider, reason);
   object.Set("unavailable", unavailable);
+  object.Set("tensorrt", description.tensorrt);
   return object;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/preset.h"
+#include "engine/gpus.h"
 #include "engine/model.h"
 #include "engine/parts.h"
 #include "engine/tile_engine.h"
@@ -40,6 +41,7 @@ std::vector<pool::ScaleFeatures> to_tile_features(const Napi::Object& object);  
 Napi::Object from_size(Napi::Env env, const Size& size);
 Napi::Object from_plan(Napi::Env env, const Plan& plan);
 Napi::Object from_timings(Napi::Env env, const engine::Timings& timings);
+Napi::Array from_gpus(Napi::Env env, const std::vector<engine::Gpu>& gpus);
 Napi::Object from_value_info(Napi::Env env, const runtime::ValueInfo& info);
 Napi::Object from_runtime(Napi::Env env, const engine::RuntimeDescription& description);
 

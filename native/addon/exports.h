@@ -8,6 +8,7 @@
 namespace manyscale::addon {
 
 void export_operations(Napi::Env env, Napi::Object exports);  // plan, checkPlan, findGrid, findTokenLayout, split, pool
+void export_devices(Napi::Env env, Napi::Object exports);     // driverInfo
 void export_sessions(Napi::Env env, Napi::Object exports);    // runtimeInfo, loadSession
 
 // Adds a function whose C++ exceptions become JavaScript ones.

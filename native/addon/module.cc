@@ -77,6 +77,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "discard", discard);
   export_function(env, exports, "returnFreeMemory", return_free_memory);
   export_operations(env, exports);
+  export_devices(env, exports);
   export_sessions(env, exports);
   return exports;
 }

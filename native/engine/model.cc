@@ -40,8 +40,10 @@ std::shared_ptr<runtime::Session> load_session(runtime::Library& library, const 
 
 RuntimeDescription describe_runtime(const std::string& library_path, bool probe_providers) {
   const runtime::Library& library = runtime::Library::load(library_path);
-  RuntimeDescription description{library.path(), library.version(), library.notice(), library.providers(), {}};
-  if (probe_providers) description.unavailable = library.unavailable_providers();
+  RuntimeDescription description{library.path(), library.version(), library.notice(), library.providers(), {}, {}};
+  if (!probe_providers) return description;
+  description.unavailable = library.unavailable_providers();
+  description.tensorrt = runtime::tensorrt_version();
   return description;
 }
 

@@ -16,6 +16,7 @@ struct RuntimeDescription {
   std::string notice;                              // what a user should know about this choice of library, or ''
   std::vector<std::string> providers;              // compiled in
   std::map<std::string, std::string> unavailable;  // why a provider cannot be used, where asked
+  std::string tensorrt;                            // version of the TensorRT that is loaded, or ''
 };
 
 // Both block (files are read, libraries opened): call them on a thread of the executor. Errors as runtime::Library's and

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "runtime/ort_api.h"
@@ -15,7 +16,11 @@ class Handle {
  public:
   explicit Handle(const Api& api, T* object = nullptr) : api_(&api), object_(object) {}
   Handle(Handle&& other) noexcept : api_(other.api_), object_(other.object_) { other.object_ = nullptr; }
-  Handle& operator=(Handle&&) = delete;
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(api_, other.api_);
+    std::swap(object_, other.object_);
+    return *this;
+  }
   ~Handle() {
     if (object_) (api_->*Release)(object_);
   }
@@ -45,7 +50,7 @@ using TensorRtOptions = Handle<OrtTensorRTProviderOptionsV2, &Api::ReleaseTensor
 // The message of a failure, never empty, or '' for success (null). Takes the status.
 std::string message_of(const Api& api, OrtStatus* status);
 
-// Throws kOutOfMemory when that is what the runtime's message says, else `code`; the error's message is "Expected
+// Throws kOutOfMemory or kDeviceFailed when that is what the runtime's message says, else `code`; the error's message is "Expected
 // <expectation> but received from ONNX Runtime: <message>".
 [[noreturn]] void throw_failure(ErrorCode code, const std::string& expectation, const std::string& message);
 

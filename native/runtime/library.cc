@@ -12,9 +12,11 @@
 #include <memory>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "runtime/handle.h"
 #include "runtime/library_file.h"
+#include "runtime/provider.h"
 
 namespace manyscale::runtime {
 namespace {
@@ -139,18 +141,7 @@ void switch_telemetry_off() {
   if (!value || std::strcmp(value, "1") != 0) setenv(kVariable, "1", 1);
 }
 
-// '' when the provider's library loads, else the reason. Updating the options without a key loads the library and says why
-// it does not load; appending the provider would leave the reason out.
-template <typename Options, typename Create, typename Update, typename Append>
-std::string probe(const ort::Api& api, Options options, Create create, Update update, Append append) {
-  if (const std::string reason = ort::message_of(api, create(options.out())); !reason.empty()) return reason;
-  if (const std::string reason = ort::message_of(api, update(options.get(), nullptr, nullptr, 0)); !reason.empty()) return reason;
-  ort::SessionOptions session(api);
-  if (const std::string reason = ort::message_of(api, api.CreateSessionOptions(session.out())); !reason.empty()) return reason;
-  return ort::message_of(api, append(session.get(), options.get()));
-}
-
-std::string provider_name(std::string_view name) {
+std::string short_name(std::string_view name) {
   constexpr std::string_view kSuffix = "ExecutionProvider";
   if (name.ends_with(kSuffix)) name.remove_suffix(kSuffix.size());
   std::string lower(name);
@@ -192,19 +183,16 @@ std::vector<std::string> Library::providers() const {
   int count = 0;
   ort::check(*api_, api_->GetAvailableProviders(&names, &count), ErrorCode::kRuntimeUnavailable, "a list of providers");
   std::vector<std::string> result;
-  for (int i = 0; i < count; i++) result.push_back(provider_name(names[i]));
+  for (int i = 0; i < count; i++) result.push_back(short_name(names[i]));
   ort::message_of(*api_, api_->ReleaseAvailableProviders(names, count));
   return result;
 }
 
 std::map<std::string, std::string> Library::unavailable_providers() const {
-  const ort::Api& api = *api_;
   std::map<std::string, std::string> reasons;
-  reasons["cuda"] =
-      probe(api, ort::CudaOptions(api), api.CreateCUDAProviderOptions, api.UpdateCUDAProviderOptions, api.SessionOptionsAppendExecutionProvider_CUDA_V2);
-  reasons["tensorrt"] = probe(api, ort::TensorRtOptions(api), api.CreateTensorRTProviderOptions, api.UpdateTensorRTProviderOptions,
-                              api.SessionOptionsAppendExecutionProvider_TensorRT_V2);
-  std::erase_if(reasons, [](const auto& entry) { return entry.second.empty(); });
+  for (const Provider provider : {Provider::kCuda, Provider::kTensorRt}) {
+    if (std::string reason = why_unavailable(*api_, provider); !reason.empty()) reasons[provider_name(provider)] = std::move(reason);
+  }
   return reasons;
 }
 

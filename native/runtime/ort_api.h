@@ -74,6 +74,7 @@ inline constexpr int kDefaultMemory = 0;
   MANYSCALE_ORT(62, GetDimensions, OrtStatus*, (const OrtTensorTypeAndShapeInfo*, int64_t*, size_t rank))                                                    \
   MANYSCALE_ORT(63, GetSymbolicDimensions, OrtStatus*, (const OrtTensorTypeAndShapeInfo*, const char**, size_t rank))                                        \
   MANYSCALE_ORT(65, GetTensorTypeAndShape, OrtStatus*, (const OrtValue*, OrtTensorTypeAndShapeInfo**))                                                       \
+  MANYSCALE_ORT(68, CreateMemoryInfo, OrtStatus*, (const char* name, int allocator_type, int device, int memory_type, OrtMemoryInfo**))                      \
   MANYSCALE_ORT(69, CreateCpuMemoryInfo, OrtStatus*, (int allocator_type, int memory_type, OrtMemoryInfo**))                                                 \
   MANYSCALE_ORT(76, AllocatorFree, OrtStatus*, (OrtAllocator*, void*))                                                                                       \
   MANYSCALE_ORT(78, GetAllocatorWithDefaultOptions, OrtStatus*, (OrtAllocator**))                                                                            \
@@ -107,7 +108,9 @@ inline constexpr int kDefaultMemory = 0;
   MANYSCALE_ORT(204, SessionOptionsAppendExecutionProvider_CUDA_V2, OrtStatus*, (OrtSessionOptions*, const OrtCUDAProviderOptionsV2*))                       \
   MANYSCALE_ORT(205, CreateCUDAProviderOptions, OrtStatus*, (OrtCUDAProviderOptionsV2**))                                                                    \
   MANYSCALE_ORT(206, UpdateCUDAProviderOptions, OrtStatus*, (OrtCUDAProviderOptionsV2*, const char* const* keys, const char* const* values, size_t))         \
-  MANYSCALE_ORT(208, ReleaseCUDAProviderOptions, void, (OrtCUDAProviderOptionsV2*))
+  MANYSCALE_ORT(208, ReleaseCUDAProviderOptions, void, (OrtCUDAProviderOptionsV2*))                                                                          \
+  MANYSCALE_ORT(261, UpdateTensorRTProviderOptionsWithValue, OrtStatus*, (OrtTensorRTProviderOptionsV2*, const char* key, void* value))                      \
+  MANYSCALE_ORT(263, UpdateCUDAProviderOptionsWithValue, OrtStatus*, (OrtCUDAProviderOptionsV2*, const char* key, void* value))
 
 struct Api {
 #define MANYSCALE_ORT_MEMBER(slot, name, result, parameters) \

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <optional>
+#include <thread>
 #include <utility>
 
 #include "core/checked.h"
@@ -82,39 +84,6 @@ ValueInfo describe(const ort::Api& api, const OrtTensorTypeAndShapeInfo* info) {
 
 }  // namespace
 
-const char* element_type_name(ElementType type) noexcept {
-  switch (type) {
-    case ElementType::kFloat32: return "float32";
-    case ElementType::kUint8: return "uint8";
-    case ElementType::kInt8: return "int8";
-    case ElementType::kUint16: return "uint16";
-    case ElementType::kInt16: return "int16";
-    case ElementType::kInt32: return "int32";
-    case ElementType::kInt64: return "int64";
-    case ElementType::kString: return "string";
-    case ElementType::kBool: return "bool";
-    case ElementType::kFloat16: return "float16";
-    case ElementType::kFloat64: return "float64";
-    case ElementType::kUint32: return "uint32";
-    case ElementType::kUint64: return "uint64";
-    case ElementType::kComplex64: return "complex64";
-    case ElementType::kComplex128: return "complex128";
-    case ElementType::kBfloat16: return "bfloat16";
-    case ElementType::kOther: break;
-  }
-  return "other";
-}
-
-int64_t input_element_bytes(ElementType type) noexcept { return type == ElementType::kUint8 ? 1 : output_element_bytes(type); }
-
-int64_t output_element_bytes(ElementType type) noexcept {
-  switch (type) {
-    case ElementType::kFloat32: return 4;
-    case ElementType::kFloat16: return 2;
-    default: return 0;
-  }
-}
-
 void RunControl::cancel() noexcept {
   const std::lock_guard lock(mutex_);
   cancelled_.store(true, std::memory_order_release);
@@ -147,13 +116,29 @@ class ActiveRun {
   OrtRunOptions* options_;
 };
 
+// What differs from run to run.
+struct RunSettings {
+  bool waits = true;            // for the device at its end
+  std::optional<int> graph_id;  // to capture or replay
+};
+
+// Device memory as the runtime knows it.
+struct Session::Binding::State {
+  ort::IoBinding binding;
+  std::vector<ort::Value> values;  // of the memory that is bound
+  std::optional<int> graph_id;
+  std::optional<std::thread::id> captured_by;
+};
+
 struct Session::State {
-  explicit State(Library& owner) : library(owner), api(owner.api()), session(api), cpu(api) {}
+  State(Library& owner, const ProviderChoice& choice) : library(owner), api(owner.api()), provider(choice), session(api), cpu(api), device(api) {}
 
   Library& library;
   const ort::Api& api;
+  const ProviderChoice provider;
   ort::SessionHandle session;
   ort::MemoryInfo cpu;
+  ort::MemoryInfo device;  // empty on the CPU
   std::vector<ValueInfo> inputs;
   std::vector<ValueInfo> outputs;
   std::map<std::string, std::string> metadata;
@@ -169,9 +154,13 @@ struct Session::State {
   void check_input(size_t input, const std::vector<int64_t>& dims) const;
   void check_output_index(size_t output) const;
   void check_outputs(size_t input, const std::vector<OutputMemory>& results) const;
-  ort::Value tensor(const void* data, ElementType type, const std::vector<int64_t>& dims) const;
+  ort::Value tensor(const ort::MemoryInfo& memory, const void* data, ElementType type, const std::vector<int64_t>& dims) const;
+  ort::IoBinding bind(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, const ort::MemoryInfo& memory,
+                      std::vector<ort::Value>& values) const;
   template <typename Invoke>
-  std::string execute(RunControl* control, Invoke invoke);
+  std::string execute(RunControl* control, const RunSettings& settings, Invoke invoke);
+  std::string shrinkable() const;
+  void run_on_device(Binding::State& binding, std::optional<int> graph_id, RunControl* control);
   std::string run_bound(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, RunControl* control);
   std::vector<ort::Value> run_unbound(size_t input, const ort::Value& value, const std::vector<size_t>& wanted, RunControl* control);
   ValueInfo inspect_result(size_t output, const ort::Value& value) const;
@@ -180,7 +169,7 @@ struct Session::State {
 
 template <typename Create>
 std::unique_ptr<Session> Session::State::load(Library& library, const Options& options, const std::string& what, Create create) {
-  auto state = std::make_unique<State>(library);
+  auto state = std::make_unique<State>(library, options.provider);
   const ort::Api& api = state->api;
   const auto check = [&api](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelLoad, "a session's options to be accepted"); };
   ort::SessionOptions session_options(api);
@@ -191,9 +180,14 @@ std::unique_ptr<Session> Session::State::load(Library& library, const Options& o
   check(api.SetInterOpNumThreads(session_options.get(), 1));
   check(api.AddSessionConfigEntry(session_options.get(), "session.intra_op.allow_spinning", "0"));
   check(api.AddSessionConfigEntry(session_options.get(), "session.inter_op.allow_spinning", "0"));
+  append_provider(library, session_options.get(), options.provider);
+  if (options.provider.provider != Provider::kCpu)
+    check(api.CreateMemoryInfo("Cuda", ort::kDeviceAllocator, options.provider.device, ort::kDefaultMemory, state->device.out()));
   check(api.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kDefaultMemory, state->cpu.out()));
-  ort::check(api, create(api, session_options.get(), state->session.out()), ErrorCode::kModelLoad,
-             "an ONNX model that ONNX Runtime " + library.version() + " can load for " + what);
+  const bool on_cpu = options.provider.provider == Provider::kCpu;
+  ort::check(api, create(api, session_options.get(), state->session.out()), on_cpu ? ErrorCode::kModelLoad : ErrorCode::kDeviceUnavailable,
+             "an ONNX model that ONNX Runtime " + library.version() + " can load" +
+                 (on_cpu ? "" : std::string(" on ") + provider_name(options.provider.provider)) + " for " + what);
   state->inspect();
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
@@ -253,6 +247,7 @@ void Session::State::check_input(size_t input, const std::vector<int64_t>& dims)
   }
   if (input_element_bytes(inputs[input].type) == 0) throw_shape("input", inputs[input], "float32, float16 or uint8", element_type_name(inputs[input].type));
   if (!agrees(inputs[input], dims)) throw_shape("input", inputs[input], text(inputs[input].dims, inputs[input].symbols), text(dims));
+  check_profile(provider, inputs[input].name, dims);
 }
 
 void Session::State::check_output_index(size_t output) const {
@@ -279,11 +274,11 @@ void Session::State::check_outputs(size_t input, const std::vector<OutputMemory>
 }
 
 // Memory of ours as a tensor; an output's is written by the run, an input's is not.
-ort::Value Session::State::tensor(const void* data, ElementType type, const std::vector<int64_t>& dims) const {
+ort::Value Session::State::tensor(const ort::MemoryInfo& memory, const void* data, ElementType type, const std::vector<int64_t>& dims) const {
   const int64_t bytes = checked_product("a batch", product(dims), input_element_bytes(type));
   ort::Value value(api);
   ort::check(api,
-             api.CreateTensorWithDataAsOrtValue(cpu.get(), const_cast<void*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), onnx_type(type),
+             api.CreateTensorWithDataAsOrtValue(memory.get(), const_cast<void*>(data), static_cast<size_t>(bytes), dims.data(), dims.size(), onnx_type(type),
                                                 value.out()),
              ErrorCode::kModelRun, "memory that can be bound");
   return value;
@@ -291,14 +286,17 @@ ort::Value Session::State::tensor(const void* data, ElementType type, const std:
 
 // One run, which `invoke` starts with the options that it is given; '' or the runtime's reason.
 template <typename Invoke>
-std::string Session::State::execute(RunControl* control, Invoke invoke) {
+std::string Session::State::execute(RunControl* control, const RunSettings& settings, Invoke invoke) {
   const auto check = [this](OrtStatus* status) { ort::check(api, status, ErrorCode::kModelRun, "a run's options to be accepted"); };
   ort::RunOptions options(api);  // new for every run: its flag to terminate cannot be trusted again once set
   check(api.CreateRunOptions(options.out()));
   check(api.RunOptionsSetRunLogSeverityLevel(options.get(), ort::kLogFatal));
+  if (!settings.waits) check(api.AddRunConfigEntry(options.get(), "disable_synchronize_execution_providers", "1"));
+  // -1: no graph. Left out, the session would capture whatever runs first.
+  if (provider.graphs()) check(api.AddRunConfigEntry(options.get(), "gpu_graph_id", std::to_string(settings.graph_id.value_or(-1)).c_str()));
   const ActiveRun active(control, api, options.get());
   const bool shrinking = shrink.exchange(false);
-  if (shrinking) check(api.AddRunConfigEntry(options.get(), "memory.enable_memory_arena_shrinkage", "cpu:0"));
+  if (shrinking) check(api.AddRunConfigEntry(options.get(), "memory.enable_memory_arena_shrinkage", shrinkable().c_str()));
   const std::string reason = ort::message_of(api, invoke(options.get()));
   if (!reason.empty()) {
     if (shrinking) shrink = true;
@@ -307,18 +305,37 @@ std::string Session::State::execute(RunControl* control, Invoke invoke) {
   return reason;
 }
 
-// A run that reads and writes memory of ours; '' or the runtime's reason.
-std::string Session::State::run_bound(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, RunControl* control) {
+// The arenas that a run may give back. A captured graph has addresses in the device's.
+std::string Session::State::shrinkable() const {
+  const bool keeps_device = provider.provider == Provider::kCpu || provider.graphs();
+  return keeps_device ? "cpu:0" : "cpu:0;gpu:" + std::to_string(provider.device);
+}
+
+// Memory of ours, bound; `values` must outlive the binding's runs.
+ort::IoBinding Session::State::bind(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, const ort::MemoryInfo& memory,
+                                    std::vector<ort::Value>& values) const {
   ort::IoBinding binding(api);
   ort::check(api, api.CreateIoBinding(session.get(), binding.out()), ErrorCode::kModelRun, "a binding of memory");
   ort::check(api, api.BindInput(binding.get(), inputs[input].name.c_str(), in_value.get()), ErrorCode::kModelRun, "an input that can be bound");
-  std::vector<ort::Value> values;  // alive until the run has ended
   for (const OutputMemory& result : results) {
     const ValueInfo& output = outputs[result.output];
-    values.push_back(tensor(result.data, output.type, result.dims));
+    values.push_back(tensor(memory, result.data, output.type, result.dims));
     ort::check(api, api.BindOutput(binding.get(), output.name.c_str(), values.back().get()), ErrorCode::kModelRun, "an output that can be bound");
   }
-  return execute(control, [&](const OrtRunOptions* options) { return api.RunWithBinding(session.get(), options, binding.get()); });
+  return binding;
+}
+
+// A run that reads and writes host memory of ours; '' or the runtime's reason.
+std::string Session::State::run_bound(size_t input, const ort::Value& in_value, const std::vector<OutputMemory>& results, RunControl* control) {
+  std::vector<ort::Value> values;
+  const ort::IoBinding binding = bind(input, in_value, results, cpu, values);
+  return execute(control, {}, [&](const OrtRunOptions* options) { return api.RunWithBinding(session.get(), options, binding.get()); });
+}
+
+void Session::State::run_on_device(Binding::State& binding, std::optional<int> graph_id, RunControl* control) {
+  const std::string reason =
+      execute(control, {false, graph_id}, [&](const OrtRunOptions* options) { return api.RunWithBinding(session.get(), options, binding.binding.get()); });
+  if (!reason.empty()) ort::throw_failure(ErrorCode::kModelRun, "the model to run in device memory", reason);
 }
 
 // A run whose outputs the runtime allocates.
@@ -328,7 +345,7 @@ std::vector<ort::Value> Session::State::run_unbound(size_t input, const ort::Val
   std::vector<OrtValue*> values(names.size(), nullptr);
   const char* input_name = inputs[input].name.c_str();
   const OrtValue* input_value = value.get();
-  const std::string reason = execute(control, [&](const OrtRunOptions* options) {
+  const std::string reason = execute(control, {}, [&](const OrtRunOptions* options) {
     return api.Run(session.get(), options, &input_name, &input_value, 1, names.data(), names.size(), values.data());
   });
   std::vector<ort::Value> owners;
@@ -364,6 +381,9 @@ void Session::State::copy_result(const ort::Value& value, const OutputMemory& re
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() = default;
 
+Session::Binding::Binding(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::Binding::~Binding() = default;
+
 std::unique_ptr<Session> Session::from_file(Library& library, const std::string& path, const Options& options) {
   return State::load(library, options, "'" + path + "'", [&](const ort::Api& api, const OrtSessionOptions* session_options, OrtSession** session) {
     return api.CreateSession(library.env(), path.c_str(), session_options, session);
@@ -383,12 +403,13 @@ const std::vector<ValueInfo>& Session::outputs() const noexcept { return state_-
 const std::map<std::string, std::string>& Session::metadata() const noexcept { return state_->metadata; }
 const std::string& Session::producer() const noexcept { return state_->producer; }
 const std::string& Session::graph_name() const noexcept { return state_->graph_name; }
+const ProviderChoice& Session::provider() const noexcept { return state_->provider; }
 
 void Session::run(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<OutputMemory>& results, RunControl* control) {
   State& state = *state_;
   state.check_input(input, dims);
   state.check_outputs(input, results);
-  const ort::Value in_value = state.tensor(data, state.inputs[input].type, dims);
+  const ort::Value in_value = state.tensor(state.cpu, data, state.inputs[input].type, dims);
   const bool may_be_bound =
       std::all_of(results.begin(), results.end(), [&](const OutputMemory& result) { return agrees(state.outputs[result.output], result.dims); });
   if (may_be_bound && state.run_bound(input, in_value, results, control).empty()) return;
@@ -401,12 +422,51 @@ void Session::run(size_t input, const void* data, const std::vector<int64_t>& di
   for (size_t i = 0; i < results.size(); i++) state.copy_result(values[i], results[i]);
 }
 
+std::unique_ptr<Session::Binding> Session::bind(size_t input, const DeviceMemoryRange& in, const std::vector<std::pair<size_t, DeviceMemoryRange>>& outputs,
+                                                std::optional<int> graph_id) {
+  const State& state = *state_;
+  if (!state.device) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "Expected a session on a GPU for memory of a device but received one on the CPU, which would take the addresses for its own");
+  }
+  if (graph_id && !state.provider.graphs())
+    throw Error(ErrorCode::kInvalidArgument, "Expected a session with CUDA graphs for a graph's id but received one without");
+  state.check_input(input, in.dims);
+  std::vector<OutputMemory> results;
+  for (const auto& [output, range] : outputs) results.push_back({output, reinterpret_cast<void*>(range.address), range.dims});
+  state.check_outputs(input, results);
+  if (in.address == 0 || std::any_of(results.begin(), results.end(), [](const OutputMemory& result) { return !result.data; }))
+    throw Error(ErrorCode::kInvalidArgument, "Expected addresses in a device's memory to bind but received 0");
+
+  auto binding = std::make_unique<Binding::State>(Binding::State{ort::IoBinding(state.api), {}, graph_id, {}});
+  ort::Value in_value = state.tensor(state.device, reinterpret_cast<const void*>(in.address), state.inputs[input].type, in.dims);
+  binding->binding = state.bind(input, in_value, results, state.device, binding->values);
+  binding->values.push_back(std::move(in_value));
+  return std::unique_ptr<Binding>(new Binding(std::move(binding)));
+}
+
+void Session::run(Binding& binding, RunControl* control) {
+  Binding::State& bound = *binding.state_;
+  // On another thread the runtime would capture anew, which allocations anywhere in the process could break.
+  const bool replays = bound.captured_by == std::this_thread::get_id();
+  state_->run_on_device(bound, replays ? bound.graph_id : std::nullopt, control);
+}
+
+void Session::capture(Binding& binding, RunControl* control) {
+  static auto* const mutex = new std::mutex;  // leaked, as all that outlives environments
+  Binding::State& bound = *binding.state_;
+  if (!bound.graph_id) throw Error(ErrorCode::kInvalidArgument, "Expected a binding with a graph's id to capture but received one without");
+  const std::lock_guard one_at_a_time(*mutex);
+  state_->run_on_device(bound, bound.graph_id, control);
+  bound.captured_by = std::this_thread::get_id();
+}
+
 std::vector<ValueInfo> Session::probe(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs,
                                       RunControl* control) {
   State& state = *state_;
   state.check_input(input, dims);
   for (const size_t output : outputs) state.check_output_index(output);
-  const std::vector<ort::Value> values = state.run_unbound(input, state.tensor(data, state.inputs[input].type, dims), outputs, control);
+  const std::vector<ort::Value> values = state.run_unbound(input, state.tensor(state.cpu, data, state.inputs[input].type, dims), outputs, control);
   std::vector<ValueInfo> results;
   for (size_t i = 0; i < outputs.size(); i++) results.push_back(state.inspect_result(outputs[i], values[i]));
   return results;

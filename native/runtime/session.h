@@ -1,4 +1,4 @@
-// A model that ONNX Runtime has loaded: what goes in, what comes out, and runs on the CPU.
+// A model that ONNX Runtime has loaded: what goes in, what comes out, and runs with host or device memory.
 #pragma once
 
 #include <atomic>
@@ -7,10 +7,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/library.h"
+#include "runtime/provider.h"
 
 struct OrtRunOptions;
 
@@ -38,7 +41,8 @@ enum class ElementType {
 
 const char* element_type_name(ElementType type) noexcept;  // 'float32', 'uint8' ... 'other'
 
-// Of one element of what a run can read (float32, float16, uint8) or write (float32, float16); 0 for other types.
+// Of one element of what a run can read (float32, float16, bfloat16, uint8) or write (float32, float16, bfloat16); 0 for
+// other types.
 int64_t input_element_bytes(ElementType type) noexcept;
 int64_t output_element_bytes(ElementType type) noexcept;
 
@@ -53,6 +57,13 @@ struct ValueInfo {
 struct OutputMemory {
   size_t output = 0;  // index into outputs()
   void* data = nullptr;
+  std::vector<int64_t> dims;
+};
+
+// Memory of the device that the session computes on: row-major `dims` of the type that the model declares, from an address
+// as the driver knows it (on CUDA a CUdeviceptr).
+struct DeviceMemoryRange {
+  uint64_t address = 0;
   std::vector<int64_t> dims;
 };
 
@@ -83,9 +94,25 @@ class Session {
  public:
   struct Options {
     int intra_threads = 1;  // of one run; concurrent runs with one thread each are faster than one run with several
+    ProviderChoice provider;
   };
 
-  // Error kModelLoad with the runtime's reason; kOutOfMemory. External weights lie beside the file.
+  // Input and outputs of one batch size at fixed addresses of the device. For one run at a time; it must not outlive its session.
+  class Binding {
+   public:
+    ~Binding();
+    Binding(const Binding&) = delete;
+    Binding& operator=(const Binding&) = delete;
+
+   private:
+    friend class Session;
+    struct State;
+    explicit Binding(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+  };
+
+  // Error kModelLoad with the runtime's reason; kOutOfMemory; on a GPU's provider kDeviceUnavailable with its reason, whatever that
+  // is. External weights lie beside the file.
   static std::unique_ptr<Session> from_file(Library& library, const std::string& path, const Options& options);
   // The bytes are free to go when this returns.
   static std::unique_ptr<Session> from_bytes(Library& library, const void* data, size_t bytes, const Options& options);
@@ -99,6 +126,7 @@ class Session {
   const std::map<std::string, std::string>& metadata() const noexcept;  // the model's own key-value pairs
   const std::string& producer() const noexcept;
   const std::string& graph_name() const noexcept;
+  const ProviderChoice& provider() const noexcept;
 
   // Runs one batch, `data` of `dims`, read in place, and writes `results` in place; row-major. `input` is an index into
   // inputs(), whose type the data has. `control` may be null.
@@ -106,6 +134,22 @@ class Session {
   // undefined), or its type is none that a run can read or write; kInvalidArgument (an index, an output named twice);
   // kCancelled; kOutOfMemory; kModelRun with the runtime's reason.
   void run(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<OutputMemory>& results, RunControl* control);
+
+  // Binds memory of the session's device. `graph_id`, different for each binding of a session, makes a binding whose runs
+  // capture() turns into one replay; it needs a session with graphs (ProviderChoice::graphs()).
+  // Error kInvalidArgument: a session on the CPU (it would take the addresses for its own), an index, an output named twice, a
+  // null address, a graph without a session for it; kModelShape as run(), without running.
+  std::unique_ptr<Binding> bind(size_t input, const DeviceMemoryRange& in, const std::vector<std::pair<size_t, DeviceMemoryRange>>& outputs,
+                                std::optional<int> graph_id = {});
+
+  // Asks for one batch with bound memory: what is asked of the provider's stream afterwards sees its outputs, the host does not
+  // wait for them. `control` may be null. Error kCancelled, kOutOfMemory, kDeviceFailed, or kModelRun with the runtime's reason.
+  void run(Binding& binding, RunControl* control);
+
+  // Runs the binding once and captures the run as a CUDA graph, for run() on this thread (the runtime keeps graphs per thread: on another
+  // one run() works without). While a graph is captured nothing in the process may allocate on the device: only while a
+  // model loads. Captures of the process follow one another. Errors as run().
+  void capture(Binding& binding, RunControl* control);
 
   // Runs a batch and returns the real dims and types of the given outputs, whatever they are. Errors as run().
   std::vector<ValueInfo> probe(size_t input, const void* data, const std::vector<int64_t>& dims, const std::vector<size_t>& outputs, RunControl* control);

@@ -5,9 +5,11 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseSides } from '../geometry/sides.js';
 import { defaultModel } from '../model/default-model.js';
-import { BLENDS, DEFAULTS, FITS, PRESETS, RESIZE_MODES, UNEVEN } from '../options/defaults.js';
+import { BLENDS, DEFAULTS, DEVICES, FITS, PRESETS, PROVIDERS, RESIZE_MODES, UNEVEN } from '../options/defaults.js';
+import type { Provider } from '../options/gpu.js';
 import type {
   Blend,
+  Device,
   ExtractorOptions,
   Fit,
   Layout,
@@ -77,6 +79,11 @@ export interface ModelFlags {
   threads?: number;
   runtimeLibrary?: string;
   configuration?: string | false;
+  device?: Device;
+  provider?: Provider;
+  devices?: number[];
+  strict?: boolean;
+  fp16?: boolean;
 }
 
 /** Which model. */
@@ -122,6 +129,28 @@ export function addReadingOptions(command: Command): Command {
       'batches that run through the model at once (default: one per processor core)',
       parseInteger,
     );
+}
+
+/** What computes. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .optionsGroup('Device:')
+    .addOption(
+      new Option(
+        '--device <name>',
+        'auto: the best that works; tensorrt builds its engine first where there is none, in minutes',
+      )
+        .choices([...DEVICES])
+        .default(undefined, DEFAULTS.device),
+    )
+    .addOption(
+      new Option('--provider <name>', 'with --device cuda: what ONNX Runtime computes on (default: the best)').choices([
+        ...PROVIDERS,
+      ]),
+    )
+    .option('--devices <list>', 'GPUs to use side by side: 0,1 (default: 0)', parseNumbers)
+    .option('--strict', 'refuse to fall back to another device')
+    .option('--fp16', 'with TensorRT: compute in float16');
 }
 
 /** How pixels become the model's input. */
@@ -224,6 +253,11 @@ export function loadOptions(flags: ModelFlags): ExtractorOptions {
     ...(flags.maxPixels !== undefined && { maxPixels: flags.maxPixels }),
     ...(flags.threads !== undefined && { threads: flags.threads }),
     ...(flags.configuration !== undefined && { configuration: flags.configuration }),
+    ...(flags.device !== undefined && { device: flags.device }),
+    ...(flags.provider !== undefined && { provider: flags.provider }),
+    ...(flags.devices !== undefined && { devices: flags.devices }),
+    ...(flags.strict !== undefined && { strict: flags.strict }),
+    ...(flags.fp16 !== undefined && { tensorrt: { fp16: flags.fp16 } }),
     ...(flags.runtimeLibrary !== undefined && { runtimeLibrary: resolve(flags.runtimeLibrary) }),
   };
 }

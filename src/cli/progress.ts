@@ -1,5 +1,6 @@
 // How far a long command is, on the status line.
 
+import type { LoadProgress } from '../options/gpu.js';
 import { StatusLine } from './status.js';
 
 /** Counts finished images; silent for a single one. */
@@ -40,4 +41,14 @@ export function progressLine(done: number, total: number, seconds: number): stri
         ? `${Math.floor(left / 60)} min ${left % 60} s`
         : `${Math.floor(left / 3600)} h ${Math.floor((left % 3600) / 60)} min`;
   return `${done}/${total} images, ${rate.toFixed(1)} images/s, ${time} left`;
+}
+
+/** For Extractor.load: says what takes long, also where nobody watches, and counts the seconds where somebody does. */
+export function loadProgress(): (progress: LoadProgress) => void {
+  const line = new StatusLine();
+  return ({ state, message }) => {
+    if (state === 'running') return line.show(message);
+    line.end();
+    process.stderr.write(`${message}\n`);
+  };
 }

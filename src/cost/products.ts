@@ -1,5 +1,6 @@
 // The multiply-adds of one tile, counted in the model's graph.
 
+import { ON_CPU } from '../device.js';
 import { ManyscaleError } from '../errors.js';
 import type { ExtractorInfo } from '../model/info.js';
 import { checkModelSource } from '../model/source.js';
@@ -143,7 +144,7 @@ async function findShapes(
 ): Promise<Map<string, number[]>> {
   if (names.length === 0) return new Map();
   const source = await checkModelSource(bytes);
-  const defaults = { threads: 1, maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0 };
+  const defaults = { threads: 1, maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0, device: ON_CPU };
   const session = await loadSession({ ...source, runtime, ...defaults }, signal);
   try {
     const probes = await probeSession(session, { ...configuration, outputs: [...names.keys()] }, signal);

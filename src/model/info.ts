@@ -2,8 +2,9 @@
 
 import { deepFreeze } from '../freeze.js';
 import type { Size } from '../geometry/plan.js';
-import type { NativeBatching, NativeSession, NativeValueInfo } from '../native/addon.js';
+import type { NativeBatching, NativePlacement, NativeSession, NativeValueInfo } from '../native/addon.js';
 import { IMAGE_CHANNELS } from '../options/defaults.js';
+import type { Provider } from '../options/gpu.js';
 import type { Fit, Layout, Preprocess, Preset } from '../options/options.js';
 import type { RuntimeLocation } from '../runtime.js';
 import type { PreprocessSources, Source, TileLayout, TileType } from './input.js';
@@ -30,6 +31,18 @@ export interface OutputInfo {
   readonly numPrefixTokens: number;
 }
 
+export interface Gpu {
+  /** As the driver numbers it. */
+  readonly ordinal: number;
+  readonly name: string;
+  /** Such as '8.7'. */
+  readonly computeCapability: string;
+  /** Bytes. */
+  readonly memory: number;
+  /** It shares the host's memory, as a Jetson's does. */
+  readonly integrated: boolean;
+}
+
 export interface ExtractorInfo {
   readonly model: {
     /** Absolute; absent when the model was given as bytes. */
@@ -48,9 +61,13 @@ export interface ExtractorInfo {
     /** What the library was compiled with; says nothing about what works on this machine. */
     readonly providers: readonly string[];
   };
-  /** What computes. */
-  readonly device: 'cpu';
-  /** Why the other devices are not used. */
+  /** Where pixels and features are. Of the load: a GPU that fails later is set aside, and stats() has what is in use then. */
+  readonly device: 'cpu' | 'cuda';
+  /** What ONNX Runtime computes on. */
+  readonly provider: Provider;
+  /** GPUs in use. */
+  readonly gpus: readonly Gpu[];
+  /** Why others are not used: 'cuda', 'tensorrt', and 'cuda:1' for one of several GPUs. */
   readonly unavailable: Readonly<Record<string, string>>;
   readonly input: {
     readonly name: string;
@@ -121,15 +138,15 @@ export interface Description {
   session: NativeSession;
   batching: NativeBatching;
   runtime: RuntimeLocation;
+  placement: NativePlacement;
   read: ReadModel;
 }
 
 /** Frozen, plain data. */
-export function describeModel({ model, session, batching, runtime, read }: Description): ExtractorInfo {
+export function describeModel({ model, session, batching, runtime, placement, read }: Description): ExtractorInfo {
   const { input, reading } = read;
   const { outputs, patchSize } = read.patches;
   const { files, processor, modelType } = read.configuration;
-  const later = 'not available in this version of manyscale';
   return deepFreeze({
     model: {
       ...(typeof model === 'string' && { path: model }),
@@ -144,8 +161,10 @@ export function describeModel({ model, session, batching, runtime, read }: Descr
       notice: session.runtime.notice,
       providers: [...session.runtime.providers],
     },
-    device: 'cpu',
-    unavailable: { cuda: later, tensorrt: later, ...session.runtime.unavailable },
+    device: placement.device,
+    provider: placement.provider,
+    gpus: placement.gpus.map((gpu) => ({ ...gpu })),
+    unavailable: { ...placement.unavailable },
     input: {
       name: input.name,
       tileSize: { ...input.tile },

@@ -14,6 +14,8 @@ export interface ReadModel {
   patches: PatchReading;
   /** Outputs that may have features. */
   candidates: number;
+  /** What is to be said of where it computes. */
+  deviceNotes: readonly string[];
 }
 
 export function notesOf(read: ReadModel): string[] {
@@ -25,6 +27,7 @@ export function notesOf(read: ReadModel): string[] {
     ...outputNotes(read),
     ...rawNotes(read),
     ...preprocessNotes(reading),
+    ...read.deviceNotes,
   ];
 }
 

@@ -148,6 +148,8 @@ export interface NativeRuntimeInfo {
   providers: string[];
   /** Why each provider other than the CPU's cannot be used, where asked. */
   unavailable: Record<string, string>;
+  /** Of the TensorRT that the library's provider has loaded, such as '10.3.0'; '' where it has none, or was not asked. */
+  tensorrt: string;
 }
 
 export interface NativeValueInfo {
@@ -158,6 +160,62 @@ export interface NativeValueInfo {
   dims: number[];
   /** Names of dynamic dimensions, '' where fixed or unnamed. */
   symbols: string[];
+}
+
+/** Where a session is to compute. */
+export interface NativeDeviceRequest {
+  /**
+   * 'auto': the best that proves to work. 'cuda': pixels and features in the memory of GPUs; without `strict` the CPU serves
+   * where that does not work.
+   */
+  kind: 'auto' | 'cpu' | 'cuda';
+  /** What ONNX Runtime is to compute on, beside 'cuda'. Absent: the best that proves to work of tensorrt (with `engineReady`) and cuda. */
+  provider?: NativeProvider;
+  /** GPUs to use side by side, at least one, as the driver counts them. */
+  ordinals: number[];
+  /** Refuse instead of falling back; no node of the graph may go to the CPU either. */
+  strict: boolean;
+  /** ONNX Runtime's own names and values, over the native defaults. */
+  cuda: Record<string, string>;
+  /** Likewise; they have the folder of the engine and its profile. */
+  tensorrt: Record<string, string>;
+  /** An engine for this model and GPU lies in the folder that `tensorrt` names: TensorRT need not build one. */
+  engineReady: boolean;
+}
+
+export type NativeProvider = 'cpu' | 'cuda' | 'tensorrt';
+
+export interface NativeGpu {
+  ordinal: number;
+  name: string;
+  /** Such as '8.7'. */
+  computeCapability: string;
+  /** Bytes. */
+  memory: number;
+  /** It shares the host's memory, as a Jetson's does. */
+  integrated: boolean;
+}
+
+/** What the CUDA driver says. */
+export interface NativeDriverInfo {
+  /** As the driver counts: 13000 is CUDA 13.0; 0 without one. */
+  version: number;
+  /** Of the library that was opened, or ''. */
+  path: string;
+  /** Why no GPU can be used (no driver, one that is too old, no device, an addon built without kernels), or ''. */
+  reason: string;
+  devices: NativeGpu[];
+}
+
+/** What a session computes on now. */
+export interface NativePlacement {
+  /** Where pixels and features are. */
+  device: 'cpu' | 'cuda';
+  provider: NativeProvider;
+  /** Those in use; a GPU that failed is set aside. */
+  gpus: NativeGpu[];
+  /** Why others are not used: 'cuda', 'tensorrt', and 'cuda:1' for one of several GPUs. */
+  unavailable: Record<string, string>;
 }
 
 export interface NativeSessionOptions {
@@ -177,6 +235,7 @@ export interface NativeSessionOptions {
   deterministic: boolean;
   /** Limit on the bytes in flight of this session; 0: the process's common limit. */
   maxBytes: number;
+  device: NativeDeviceRequest;
 }
 
 export interface NativeModelConfiguration {
@@ -263,7 +322,8 @@ export interface NativeSession {
   probe(configuration: NativeModelConfiguration): NativeJob<NativeProbe[]>;
   /**
    * Before the first extract, once. `outputDims`: of each output for one tile, as probed, without the batch. Runs tiles of
-   * noise alone and together, which also warms the model up.
+   * noise alone and together, which also warms the model up, and proves each GPU with one tile against the CPU's features.
+   * Rejects with ERR_DEVICE_UNAVAILABLE and all reasons where the request is strict and its device fails that.
    */
   configure(configuration: NativeModelConfiguration, outputDims: number[][]): NativeJob<NativeBatching>;
   /** A ticket if there is room and nobody waits, else undefined. Throws ERR_IMAGE_TOO_LARGE when it could never be given. */
@@ -273,6 +333,8 @@ export interface NativeSession {
   /** The caller holds a ticket for it. */
   extract(request: NativeExtractRequest): NativeJob<NativeExtractResult>;
   stats(): NativeStats;
+  /** After configure(). It changes when a GPU fails. */
+  placement(): NativePlacement;
   /** Gives back memory that is kept for the next image: reused buffers, the runtime's arena. Nothing while images are in flight. */
   shrink(): NativeJob<void>;
   /** Cancels this session's images, waits for them and frees what no other session shares. Calls after the first wait for the same end. */
@@ -312,7 +374,11 @@ export interface Addon {
   findTokenLayout(tile: NativeSize, tokens: number, patchSize: number): { numPrefixTokens: number; grid: NativeSize };
   split(request: NativeSplitRequest): NativeJob<Float32Array[]>;
   pool(request: NativePoolRequest): NativeJob<Float32Array>;
-  /** Loads the library (once per path and process) and says what it has; `probe`: also why providers do not work. */
+  /** Loads the library (once per path and process) and says what it has; `probe`: also why providers do not work, and TensorRT's version. */
   runtimeInfo(path: string, probe: boolean): NativeJob<NativeRuntimeInfo>;
   loadSession(options: NativeSessionOptions): NativeJob<NativeSession>;
+  /** Opens the driver (once per process). */
+  driverInfo(): NativeJob<NativeDriverInfo>;
+  /** The batch sizes that a GPU's session is prepared for, ascending, for a largest batch of `maxBatch` (0: the engine's choice). */
+  gpuBuckets(maxBatch: number): number[];
 }

@@ -7,11 +7,13 @@ import type {
   Addon,
   NativeBatching,
   NativeBuildInfo,
+  NativeDriverInfo,
   NativeExtractRequest,
   NativeExtractResult,
   NativeImage,
   NativeJob,
   NativeModelConfiguration,
+  NativePlacement,
   NativePlan,
   NativePlanOptions,
   NativePoolRequest,
@@ -142,6 +144,19 @@ export function readKernels(): { split: string; pool: string } {
 
 export function readRuntimeInfo(path: string, probe: boolean): Promise<NativeRuntimeInfo> {
   return run((addon) => addon.runtimeInfo(path, probe), undefined);
+}
+
+export function readDriver(): Promise<NativeDriverInfo> {
+  return run((addon) => addon.driverInfo(), undefined);
+}
+
+/** Ascending; the last is the largest batch of a GPU's session. */
+export function readGpuBuckets(maxBatch: number): number[] {
+  return call((addon) => addon.gpuBuckets(maxBatch));
+}
+
+export function readPlacement(session: NativeSession): NativePlacement {
+  return call(() => session.placement());
 }
 
 export function loadSession(options: NativeSessionOptions, signal: AbortSignal | undefined): Promise<NativeSession> {

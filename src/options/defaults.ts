@@ -19,6 +19,8 @@ export const LAYOUTS = ['bnc', 'bchw'] as const;
 export const CHANNEL_ORDERS = ['rgb', 'bgr'] as const;
 export const FITS = ['stretch', 'crop', 'keep'] as const;
 export const DEVICES = ['auto', 'cpu', 'cuda', 'tensorrt'] as const;
+export const PROVIDERS = ['cpu', 'cuda', 'tensorrt'] as const;
+export const CONV_ALGORITHM_SEARCHES = ['heuristic', 'exhaustive', 'default'] as const;
 export const UNEVEN = ['refuse', 'resize', 'pad'] as const;
 export const BLENDS = ['linear', 'average'] as const;
 export const PRESETS = ['llava-s2', 'dynamic-s2', 'internvl', 'anyres'] as const;
@@ -42,6 +44,9 @@ export const DEFAULTS = {
   background: [0, 0, 0],
   fit: 'stretch',
   device: 'auto',
+  devices: [0],
+  /** An engine of TensorRT takes minutes; reports are of nine on a small GPU. */
+  buildTimeout: 30 * 60 * 1000,
   colorProfile: 'ignore',
   dtype: 'float32',
   ordered: true,

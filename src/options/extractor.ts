@@ -1,9 +1,10 @@
 // Checks of what an Extractor's load, extract, extractMany and estimate take.
 
 import { checkSignal } from '../abort.js';
-import { invalid, ManyscaleError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { NativeSize } from '../native/addon.js';
-import { COLOR_PROFILES, DEFAULTS, DEVICES, DTYPES, FITS, IMAGE_CHANNELS, PRESETS } from './defaults.js';
+import { COLOR_PROFILES, DEFAULTS, DTYPES, FITS, IMAGE_CHANNELS, PRESETS } from './defaults.js';
+import { type CheckedDevice, checkDevice } from './gpu.js';
 import type {
   Budget,
   EstimateOptions,
@@ -73,8 +74,7 @@ export interface CheckedExtractorOptions {
   patchSize?: number;
   preprocess: Preprocess;
   configuration?: string | false;
-  device: 'auto' | 'cpu';
-  strict: boolean;
+  device: CheckedDevice;
   /** 0: one per thread of the executor. */
   threads: number;
   /** 0: the engine's choice. */
@@ -111,13 +111,6 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
     ...options,
     ...(!namesScales && preset === undefined && { scales: DEFAULTS.scales }),
   });
-  const device = options.device === undefined ? DEFAULTS.device : oneOf(options.device, DEVICES, 'device');
-  if (device === 'cuda' || device === 'tensorrt') {
-    throw new ManyscaleError(
-      'ERR_DEVICE_UNAVAILABLE',
-      `Expected 'auto' or 'cpu' for device but received '${device}'; it is not available in this version of manyscale`,
-    );
-  }
   const patchSize = checkPatchSize(options.patchSize);
   return {
     scale,
@@ -132,8 +125,7 @@ export function checkExtractorOptions(value: unknown): CheckedExtractorOptions {
     ...(patchSize !== undefined && { patchSize }),
     preprocess: checkPreprocess(options.preprocess, IMAGE_CHANNELS),
     ...(options.configuration !== undefined && { configuration: checkConfiguration(options.configuration) }),
-    device,
-    strict: flag(options.strict, false, 'strict'),
+    device: checkDevice(options),
     threads: options.threads === undefined ? 0 : integer(options.threads, 1, 'threads'),
     maxBatch: options.maxBatch === undefined ? 0 : integer(options.maxBatch, 1, 'maxBatch'),
     maxDelay: options.maxDelay === undefined ? -1 : delay(options.maxDelay),

@@ -1,6 +1,7 @@
 // Options: their types. What each means and its default; checks and defaults stand beside.
 
 import type { RESIZE_MODES } from './defaults.js';
+import type { CudaOptions, LoadProgress, Provider, TensorRtOptions } from './gpu.js';
 
 /** Layout of tile features and of the result: tokens [n, tokens, channels] or a feature map [n, channels, height, width]. */
 export type Layout = 'bnc' | 'bchw';
@@ -174,11 +175,26 @@ export interface ExtractorOptions extends ScaleOptions {
    * model, or in the folder above where the model's is named 'onnx'; none for models given as bytes.
    */
   configuration?: string | false;
-  /** 'auto' (default) and 'cpu' compute on the CPU; 'cuda' and 'tensorrt' are not available in this version. */
+  /**
+   * Where pixels and features live, and what computes. 'auto' (default): the best that proves to work, of TensorRT (only where an engine
+   * is there already), CUDA and the CPU. 'cuda': GPUs. 'tensorrt': GPUs with TensorRT, whose engine is built first where there is none, in minutes.
+   * Where a GPU does not work the CPU serves, unless `strict`; `info.unavailable` says why. docs/gpu.md is the guide.
+   */
   device?: Device;
-  /** Refuse to fall back to another device than the one asked for. Default false. */
+  /** Beside device 'cuda': what ONNX Runtime computes on. Default: the best that proves to work. 'cpu' leaves only pixels and features on the GPU. */
+  provider?: Provider;
+  /** GPUs that are used side by side, as the driver numbers them. Default [0]. */
+  devices?: readonly number[];
+  /**
+   * Refuse to fall back: ERR_DEVICE_UNAVAILABLE with the reasons where the GPUs that were asked for do not all work, or where a part of
+   * the model would be left to the CPU. Default false.
+   */
   strict?: boolean;
-  /** How many batches of tiles run through the model at once. Default: one per processor core. */
+  cuda?: CudaOptions;
+  tensorrt?: TensorRtOptions;
+  /** Told of what takes long: the build of a TensorRT engine, when it begins, every second, and when it is done. */
+  onProgress?: (progress: LoadProgress) => void;
+  /** How many batches of tiles run through the model at once on the CPU. Default: one per processor core. */
   threads?: number;
   /** Largest number of tiles in one model call. Default: chosen by the engine. */
   maxBatch?: number;

@@ -31,6 +31,8 @@ import { Recorder } from './stats.js';
 
 export interface LoadedModel {
   session: NativeSession;
+  /** A GPU was asked for. */
+  wantsGpu: boolean;
   options: CheckedExtractorOptions;
   /** What load() was told. */
   cutting: Cutting;

@@ -2,6 +2,7 @@
 
 import type { Timings } from '../features.js';
 import { deepFreeze } from '../freeze.js';
+import type { ExtractorInfo } from '../model/info.js';
 import type { NativeStats } from '../native/addon.js';
 import { Histogram, type Latency } from './histogram.js';
 
@@ -44,6 +45,8 @@ export interface ExtractorStats {
     readonly inFlight: number;
     readonly limit: number;
   };
+  /** What computes now, as info says it of the load: a GPU that failed is set aside, with its reason. */
+  readonly placement: Pick<ExtractorInfo, 'device' | 'provider' | 'gpus' | 'unavailable'>;
   /** Of images that are done; `decode` only of those that were decoded. */
   readonly latency: { readonly [stage in Stage]: Latency };
 }
@@ -89,7 +92,11 @@ export class Recorder {
   }
 
   /** `largest`: tiles of a full batch. */
-  snapshot({ tiles, batches, bytes }: NativeStats, largest: number): ExtractorStats {
+  snapshot(
+    { tiles, batches, bytes }: NativeStats,
+    largest: number,
+    placement: ExtractorStats['placement'],
+  ): ExtractorStats {
     const meanTiles = batches.done === 0 ? 0 : tiles.done / batches.done;
     const latency = {} as { [stage in Stage]: Latency };
     for (const stage of STAGES) latency[stage] = this.#latency[stage].summary();
@@ -104,6 +111,11 @@ export class Recorder {
       tiles: { queued: tiles.queued, running: tiles.running, done: tiles.done },
       batches: { done: batches.done, meanTiles, fill: Math.min(1, meanTiles / largest) },
       bytes: { inFlight: bytes.inFlight, limit: bytes.limit },
+      placement: {
+        ...placement,
+        gpus: placement.gpus.map((gpu) => ({ ...gpu })),
+        unavailable: { ...placement.unavailable },
+      },
       latency,
     });
   }

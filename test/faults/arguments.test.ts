@@ -311,16 +311,6 @@ describe('model functions', () => {
   });
 });
 
-describe('what comes with later versions is refused, not ignored', () => {
-  test.each([[{ device: 'cuda' }], [{ device: 'tensorrt', strict: true }]])('%j', async (options) => {
-    await expectManyscaleError(
-      () => Extractor.load(patchModel(), options as never),
-      ['ERR_INVALID_ARGUMENT', 'ERR_DEVICE_UNAVAILABLE'],
-      new RegExp(Object.entries(options)[0]?.join('|') ?? ''),
-    );
-  });
-});
-
 test('a batch limit beyond any number of tiles is no limit, not a demand for memory', async () => {
   await using generous = await Extractor.load(patchModel(), { maxBatch: 2 ** 40 });
   const [one, two] = await Promise.all([generous.extract(image), generous.extract(image)]);
@@ -404,6 +394,11 @@ describe(`junk in every option works or is a ManyscaleError (seed ${seed})`, () 
       'preprocess',
       'configuration',
       'device',
+      'provider',
+      'devices',
+      'cuda',
+      'tensorrt',
+      'onProgress',
       'strict',
       'threads',
       'maxBatch',

@@ -29,7 +29,9 @@
 #include "core/error.h"
 #include "core/half.h"
 #include "onnx_model.h"
+#include "runtime/handle.h"
 #include "runtime/library.h"
+#include "runtime/provider.h"
 #include "runtime/session.h"
 #include "runtime_library.h"
 
@@ -272,6 +274,90 @@ TEST_CASE("runtime: providers are listed, and those that do not work have a reas
   for (const char* name : {"cuda", "tensorrt"}) {
     if (std::count(providers.begin(), providers.end(), name) == 0) CHECK(reasons.count(name) == 1);
   }
+}
+
+TEST_CASE("runtime: a session on a provider that does not work is refused with the runtime's reason, and the CPU goes on working") {
+  Library* lib = library();
+  if (!lib) return;
+  const auto reasons = lib->unavailable_providers();
+  for (const Provider provider : {Provider::kCuda, Provider::kTensorRt}) {
+    const auto reason = reasons.find(provider_name(provider));
+    if (reason == reasons.end()) continue;  // it may work here
+    for (const bool strict : {false, true}) {
+      Session::Options options;
+      options.provider = {provider, 0, nullptr, {}, strict};
+      Failure failure;
+      CHECK(printed_by([&] { failure = failure_of([&] { Session::from_file(*lib, kTransformer, options); }); }) == "");
+      CHECK(failure.code == "ERR_DEVICE_UNAVAILABLE");
+      CHECK(contains(failure.message, reason->second));
+      CHECK(contains(failure.message, std::string("'") + provider_name(provider) + "'"));
+      CHECK(contains(failure.message, lib->path()));
+    }
+  }
+  const auto session = Session::from_file(*lib, kTransformer, {});
+  CHECK(session->provider().provider == Provider::kCpu);
+  CHECK(session->provider() == ProviderChoice{});
+  CHECK(run(*session, 0, pattern(3 * 96 * 96, 1), {1, 3, 96, 96}, {1, 145, 128}).size() == 145 * 128);
+}
+
+TEST_CASE("runtime: provider options that follow from the device are refused") {
+  Library* lib = library();
+  if (!lib) return;
+  for (const char* key : {"device_id", "user_compute_stream", "has_user_compute_stream"}) {
+    Session::Options options;
+    options.provider = {Provider::kCuda, 0, nullptr, {{key, "1"}}, false};
+    const Failure failure = failure_of([&] { Session::from_file(*lib, kTransformer, options); });
+    CHECK(failure.code == "ERR_INVALID_ARGUMENT");
+    CHECK(contains(failure.message, key));
+  }
+}
+
+TEST_CASE("runtime: graphs are the CUDA provider's, where its option says so") {
+  CHECK(ProviderChoice{Provider::kCuda, 0, nullptr, {{"enable_cuda_graph", "1"}}, false}.graphs());
+  CHECK_FALSE(ProviderChoice{Provider::kCuda, 0, nullptr, {{"enable_cuda_graph", "0"}}, false}.graphs());
+  CHECK_FALSE(ProviderChoice{Provider::kCuda, 0, nullptr, {}, false}.graphs());
+  CHECK_FALSE(ProviderChoice{Provider::kCpu, 0, nullptr, {{"enable_cuda_graph", "1"}}, false}.graphs());
+}
+
+TEST_CASE("runtime: a shape outside TensorRT's profile is refused before it builds another engine") {
+  ProviderChoice choice{
+      Provider::kTensorRt, 0, nullptr, {{"trt_profile_min_shapes", "other:1x2,a:b:1x3x8x8"}, {"trt_profile_max_shapes", "other:4x2,a:b:16x3x8x8"}}, false};
+  for (const int64_t batch : {1, 7, 16}) CHECK(failure_of([&] { check_profile(choice, "a:b", {batch, 3, 8, 8}); }).code == "none");
+  for (const Dims& dims : {Dims{17, 3, 8, 8}, Dims{0, 3, 8, 8}, Dims{1, 3, 8, 9}, Dims{1, 3, 8}}) {
+    const Failure failure = failure_of([&] { check_profile(choice, "a:b", dims); });
+    CHECK(failure.code == "ERR_MODEL_SHAPE");
+    CHECK(contains(failure.message, "from 1x3x8x8 to 16x3x8x8"));
+  }
+  CHECK(failure_of([&] { check_profile(choice, "unknown", {99, 1}); }).code == "none");
+  choice.provider = Provider::kCuda;
+  CHECK(failure_of([&] { check_profile(choice, "a:b", {17, 3, 8, 8}); }).code == "none");
+}
+
+TEST_CASE("runtime: memory of a device is not bound to a session on the CPU, which would write to it as to its own") {
+  Library* lib = library();
+  if (!lib) return;
+  const auto session = Session::from_file(*lib, kTransformer, {});
+  Guarded in(3 * 96 * 96);
+  Guarded out(145 * 128);
+  const auto address = [](Guarded& memory) { return reinterpret_cast<uint64_t>(memory.data()); };
+  const Failure failure = failure_of([&] {
+    session->bind(0, DeviceMemoryRange{address(in), {1, 3, 96, 96}}, {{0, DeviceMemoryRange{address(out), {1, 145, 128}}}});
+  });
+  CHECK(failure.code == "ERR_INVALID_ARGUMENT");
+  CHECK(contains(failure.message, "on the CPU"));
+}
+
+TEST_CASE("runtime: what CUDA says of memory and of a dead device has its own codes") {
+  const auto code_of = [](const std::string& message) {
+    return failure_of([&] { ort::throw_failure(ErrorCode::kModelRun, "the model to run", message); }).code;
+  };
+  CHECK(code_of("CUDA failure 2: out of memory ; GPU=0") == "ERR_OUT_OF_MEMORY");
+  CHECK(code_of("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0") == "ERR_OUT_OF_MEMORY");
+  CHECK(code_of("BFCArena::AllocateRawInternal Available memory of 5 is smaller than requested bytes of 6") == "ERR_OUT_OF_MEMORY");
+  CHECK(code_of("CUDA failure 700: an illegal memory access was encountered ; GPU=0") == "ERR_DEVICE_FAILED");
+  CHECK(code_of("CUDA failure 719: unspecified launch failure ; GPU=0") == "ERR_DEVICE_FAILED");
+  CHECK(code_of("CUDA failure 98: invalid device function ; GPU=0") == "ERR_MODEL_RUN");
+  CHECK(code_of("Non-zero status code returned while running Conv node") == "ERR_MODEL_RUN");
 }
 
 TEST_CASE("runtime: a convolutional model is inspected") {

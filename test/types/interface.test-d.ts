@@ -8,12 +8,15 @@ import {
   type ExtractorStats,
   type ExtractResult,
   type Features,
+  type Gpu,
   type ImageInput,
   type Latency,
+  type LoadProgress,
   ManyscaleError,
   multiscaleForward,
   type Plan,
   type Preprocess,
+  type Provider,
   plan,
   pool,
   type RawImage,
@@ -26,6 +29,22 @@ import sharp from 'sharp';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Equal<A, B>): void {}
+
+export const gpu: ExtractorOptions = {
+  device: 'cuda',
+  provider: 'cuda',
+  devices: [0, 1],
+  strict: true,
+  cuda: { memoryLimit: 2 ** 32, tf32: false, graphs: true, convAlgorithmSearch: 'heuristic', options: { a: 'b' } },
+  tensorrt: { fp16: true, int8: false, workspace: 2 ** 30, optimizationLevel: 3, engineCache: '/a', buildTimeout: 1 },
+  onProgress: ({ step, state, message, elapsed }: LoadProgress) => {
+    same<typeof step, 'tensorrt-engine'>(true);
+    same<typeof state, 'started' | 'running' | 'done'>(true);
+    void [message.length, elapsed.toFixed()];
+  },
+};
+// @ts-expect-error GPUs have numbers
+export const named: ExtractorOptions = { devices: ['gpu'] };
 
 export async function whole(signal: AbortSignal): Promise<void> {
   await using extractor = await Extractor.load(defaultModel, {
@@ -60,9 +79,14 @@ export async function whole(signal: AbortSignal): Promise<void> {
   await pool(tiles, planned, { numPrefixTokens: grid, outputShape: 'bchw', resizeOutputToIndex: -1 });
   // @ts-expect-error a plan is frozen
   asPlan.image.height = 3;
+  const { device, provider, gpus, unavailable } = extractor.info;
+  same<typeof device, 'cpu' | 'cuda'>(true);
+  same<typeof provider, Provider>(true);
+  const there: readonly Gpu[] = [...gpus, ...extractor.stats().placement.gpus];
+  const why: string | undefined = unavailable[there[0]?.name ?? 'cuda'];
   const { configuration, notes, sources: origins, fit } = extractor.info;
   same<typeof origins.patchSize, 'option' | 'metadata' | 'model' | 'configuration' | 'preset' | 'default'>(true);
-  const said: string = [...notes, ...configuration.files, configuration.processor ?? fit].join();
+  const said: string = [...notes, ...configuration.files, configuration.processor ?? fit, why].join();
   // @ts-expect-error info is frozen
   extractor.info.device = 'cuda';
 

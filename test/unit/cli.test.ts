@@ -558,6 +558,42 @@ describe('inspect', () => {
   });
 });
 
+describe('devices', () => {
+  const image = 'examples/photos/temple.jpg';
+
+  it.each([
+    ['--device', 'cpu'],
+    ['--device', 'auto'],
+    ['--device', 'cuda'],
+    ['--device', 'cuda', '--provider', 'cpu'],
+  ])('extract says where it computed with %s %s', async (...flags) => {
+    const out = join(folder, 'device.npy');
+    const child = await manyscale(['extract', image, '-o', out, '--json', ...flags]);
+    expectExit(child, 0);
+    const { device, provider } = JSON.parse(child.stdout);
+    expect(['cpu', 'cuda']).toContain(device);
+    if (flags[1] === 'cpu') expect([device, provider]).toEqual(['cpu', 'cpu']);
+  });
+
+  it('inspect says why others are not used', async () => {
+    const child = await manyscale(['inspect', '--device', 'cpu']);
+    expectExit(child, 0);
+    expect(child.stdout).toMatch(/^ +device +cpu$/m);
+    expect(child.stdout).toMatch(/^ +not used +cuda: device 'cpu' was asked for$/m);
+  });
+
+  it.each([
+    [['--device', 'gpu'], 2, /Allowed choices are auto, cpu, cuda, tensorrt/],
+    [['--provider', 'cuda'], 1, /Expected device: 'cuda' beside it for provider .*ERR_INVALID_ARGUMENT/],
+    [['--devices', '0,x'], 2, /'x' is not a number/],
+    [['--device', 'cuda', '--devices', '99', '--strict'], 1, /Expected device 'cuda' to work .*ERR_DEVICE_UNAVAILABLE/],
+  ])('refuses %j', async (flags, code, message) => {
+    const child = await manyscale(['inspect', ...flags]);
+    expectExit(child, code);
+    expect(child.stderr).toMatch(message);
+  });
+});
+
 describe('doctor', () => {
   it('finds nothing wrong here', async () => {
     const child = await manyscale(['doctor']);
@@ -577,6 +613,11 @@ describe('doctor', () => {
     });
     expect(checks.runtime.details.providers).toContain('cpu');
     expect(checks.addon.summary).toMatch(/manyscale.*\.node$/);
+    // On a GPU or not: what computes is told, and of each other provider why it does not.
+    const { device, provider, notUsed } = checks.trial.details;
+    expect(['cpu', 'cuda']).toContain(device);
+    for (const name of ['cuda', 'tensorrt']) if (name !== provider) expect(notUsed[name]).toMatch(/\w{3}/);
+    expect(checks.gpu.summary).not.toBe('');
   });
 
   it.each([
@@ -584,7 +625,7 @@ describe('doctor', () => {
       'an addon that is not there',
       { MANYSCALE_ADDON: '/none/manyscale.node' },
       ['addon'],
-      ['instruction sets', 'runtime', 'trial'],
+      ['instruction sets', 'runtime', 'gpu', 'trial'],
     ],
     ['a runtime that is not there', { MANYSCALE_RUNTIME_LIBRARY: '/none/libonnxruntime.so' }, ['runtime'], ['trial']],
     ['an instruction set that is none', { MANYSCALE_FORCE_ISA: 'mmx' }, ['instruction sets', 'trial'], []],

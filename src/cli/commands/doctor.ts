@@ -6,7 +6,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { defaultModel } from '../../model/default-model.js';
-import { readBuildInfo, readKernels, readRuntimeInfo } from '../../native/calls.js';
+import { readBuildInfo, readDriver, readKernels, readRuntimeInfo } from '../../native/calls.js';
 import { addonReport } from '../../native/load.js';
 import { findRuntime } from '../../runtime.js';
 import { version } from '../../version.js';
@@ -71,6 +71,7 @@ async function doctor(flags: DoctorFlags, signal: AbortSignal): Promise<void> {
     { name: 'addon', run: checkAddon },
     { name: 'instruction sets', needs: ['addon'], run: checkKernels },
     { name: 'runtime', needs: ['addon'], run: () => checkRuntime(library) },
+    { name: 'gpu', needs: ['addon'], run: checkGpu },
     { name: 'images', run: checkSharp },
     { name: 'model', run: checkModel },
     { name: 'trial', needs: ['addon', 'runtime', 'model'], run: () => checkTrial(library, signal) },
@@ -160,10 +161,25 @@ async function checkRuntime(option: string | undefined): Promise<Check> {
   const details = { path, from, version: found, providers, unavailable, notice };
   return {
     level: notice ? 'note' : 'ok',
-    summary: `ONNX Runtime ${found}, on the CPU`,
+    summary: `ONNX Runtime ${found}`,
     ...(notice && { remedy: notice }),
     details,
   };
+}
+
+/** No GPU is no problem; one that is there and cannot be used is worth knowing. */
+async function checkGpu(): Promise<Check> {
+  const { version: driver, path, reason, devices } = await readDriver();
+  const details = {
+    ...(driver > 0 && { driver: `CUDA ${Math.floor(driver / 1000)}.${Math.floor((driver % 1000) / 10)}`, path }),
+    devices: devices.map(
+      ({ ordinal, name, computeCapability, memory, integrated }) =>
+        `${ordinal}: ${name}, compute capability ${computeCapability}, ${(memory / 1e9).toFixed(1)} GB${integrated ? ' of the host' : ''}`,
+    ),
+  };
+  if (reason === '') return { level: 'ok', summary: devices.map(({ name }) => name).join(', '), details };
+  const remedy = 'see docs/gpu.md';
+  return { level: driver > 0 ? 'note' : 'ok', summary: `none: ${reason}`, ...(driver > 0 && { remedy }), details };
 }
 
 async function checkSharp(): Promise<Check> {
@@ -205,15 +221,21 @@ async function checkTrial(runtimeLibrary: string | undefined, signal: AbortSigna
   const { tensor, timings } = await extractor.extract({ data, height, width, channels: 3 }, { signal });
   const values = tensor.data as Float32Array;
   const finite = values.every(Number.isFinite);
-  const { maxBatch, workers } = extractor.info.batching;
+  const { batching, device, provider, unavailable } = extractor.info;
+  const { maxBatch, workers } = batching;
   const details = {
+    device,
+    provider,
+    notUsed: unavailable,
     shape: tensor.dims,
     milliseconds: Math.round(timings.total),
     batches: `up to ${maxBatch} tiles, ${workers} at once`,
     memory: `${(extractor.stats().bytes.limit / 1e9).toFixed(1)} GB for images in flight`,
   };
   if (!finite) return { level: 'problem', summary: 'the features of a made-up image are not finite numbers', details };
-  return { level: 'ok', summary: `features of ${tensor.dims.join(' x ')} in ${Math.round(timings.total)} ms`, details };
+  const where = device === 'cpu' ? 'the CPU' : `a GPU (provider ${provider})`;
+  const summary = `features of ${tensor.dims.join(' x ')} in ${Math.round(timings.total)} ms, on ${where}`;
+  return { level: 'ok', summary, details };
 }
 
 function describe(checks: Checks, ok: boolean): string {
@@ -236,6 +258,7 @@ const LABELS: Readonly<Record<string, string>> = {
   from: 'named by',
   providers: 'compiled in',
   unavailable: 'do not work',
+  notUsed: 'not used',
   tried: 'also tried',
 };
 

@@ -9,6 +9,7 @@ import { type OutputFile, writeAtomically } from '../files.js';
 import { npyWriter } from '../npy.js';
 import {
   addCuttingOptions,
+  addDeviceOptions,
   addImageOptions,
   addModelOption,
   addReadingOptions,
@@ -18,7 +19,7 @@ import {
   type ScaleFlags,
   scaleOptions,
 } from '../options.js';
-import { Progress } from '../progress.js';
+import { loadProgress, Progress } from '../progress.js';
 import { safetensorsWriter } from '../safetensors.js';
 import type { Dtype, NamedTensor, TensorWriter } from '../tensorfile.js';
 
@@ -60,6 +61,7 @@ export function addExtract(program: Command, signal: AbortSignal): void {
   );
   addModelOption(command);
   addReadingOptions(command);
+  addDeviceOptions(command);
   addCuttingOptions(command);
   addImageOptions(command).option(
     '--fast-decode',
@@ -102,9 +104,10 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
     ...scaleOptions(flags, DEFAULTS.scales),
     dtype: flags.dtype,
     fastDecode: flags.fastDecode ?? false,
+    onProgress: loadProgress(),
     signal,
   });
-  const { model, outputsInUse } = extractor.info;
+  const { device, model, outputsInUse, provider } = extractor.info;
   const layout = flags.outputShape ?? extractor.info.output.layout;
   const output = outputsInUse.map(({ name }) => name).join(',');
   const started = performance.now();
@@ -153,6 +156,8 @@ async function extract(images: readonly string[], flags: ExtractFlags, signal: A
     layout,
     model: model.path,
     output,
+    device,
+    provider,
     images: records,
     failed: failed.map(({ path, error }) => ({
       path,

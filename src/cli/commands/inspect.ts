@@ -5,10 +5,18 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ManyscaleError } from '../../errors.js';
 import { showSides } from '../../geometry/sides.js';
-import { type ExtractorInfo, type OutputInfo, type ValueInfo, valueInfo } from '../../model/info.js';
+import { type ExtractorInfo, type Gpu, type OutputInfo, type ValueInfo, valueInfo } from '../../model/info.js';
 import { FROM } from '../../model/reading.js';
 import { EXIT, report } from '../errors.js';
-import { addCuttingOptions, addImageOptions, addReadingOptions, loadOptions, type ModelFlags } from '../options.js';
+import {
+  addCuttingOptions,
+  addDeviceOptions,
+  addImageOptions,
+  addReadingOptions,
+  loadOptions,
+  type ModelFlags,
+} from '../options.js';
+import { loadProgress } from '../progress.js';
 import { facts } from '../table.js';
 
 interface InspectFlags extends ModelFlags {
@@ -26,6 +34,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
     .argument('[model]', 'an ONNX file (default: the embedded model)')
     .option('--json', 'as JSON');
   addReadingOptions(command);
+  addDeviceOptions(command);
   addCuttingOptions(command);
   addImageOptions(command);
   command
@@ -48,7 +57,7 @@ async function inspect(path: string | undefined, flags: InspectFlags, signal: Ab
   const model = resolve(path ?? defaultModel);
   let refusal: ManyscaleError;
   try {
-    await using extractor = await Extractor.load(model, { ...loadOptions(flags), signal });
+    await using extractor = await Extractor.load(model, { ...loadOptions(flags), onProgress: loadProgress(), signal });
     const { info } = extractor;
     const bytes = (await stat(model)).size;
     process.stdout.write(flags.json ? json({ usable: true, bytes, ...info }) : describeUsable(info, bytes));
@@ -59,10 +68,11 @@ async function inspect(path: string | undefined, flags: InspectFlags, signal: Ab
   }
   // The runtime reads it, so what the file declares can be shown.
   const { findRuntime } = await import('../../runtime.js');
+  const { ON_CPU } = await import('../../device.js');
   const { loadSession } = await import('../../native/calls.js');
   const { checkModelSource } = await import('../../model/source.js');
   const { path: runtime } = findRuntime(loadOptions(flags).runtimeLibrary);
-  const defaults = { maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0 };
+  const defaults = { maxBatch: 0, maxDelay: -1, deterministic: false, maxBytes: 0, device: ON_CPU };
   const source = await checkModelSource(model);
   const session = await loadSession({ ...source, runtime, threads: 1, ...defaults }, signal);
   try {
@@ -163,6 +173,14 @@ runtime
 ${facts([
   ['ONNX Runtime', `${runtime.version}, ${runtime.path}${runtime.notice && `\n${runtime.notice}`}`],
   ['device', info.device],
+  ['provider', info.provider],
+  ...(info.gpus.length > 0 ? [['GPUs', info.gpus.map(describeGpu).join('\n')] as const] : []),
+  [
+    'not used',
+    Object.entries(info.unavailable)
+      .map(([name, reason]) => `${name}: ${reason}`)
+      .join('\n'),
+  ],
 ])}${describeNotes(info.notes)}`;
 }
 
@@ -173,6 +191,10 @@ function describeConfiguration({ files, processor, modelType }: ExtractorInfo['c
     ['image processor', processor ?? '(not told)'],
     ['model type', modelType ?? '(not told)'],
   ])}`;
+}
+
+function describeGpu({ ordinal, name, computeCapability, memory }: Gpu): string {
+  return `${ordinal}: ${name}, compute capability ${computeCapability}, ${(memory / 1e9).toFixed(1)} GB`;
 }
 
 function describeNotes(notes: ExtractorInfo['notes']): string {

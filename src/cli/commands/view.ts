@@ -7,6 +7,7 @@ import { CommandError } from '../errors.js';
 import { writeAtomically } from '../files.js';
 import {
   addCuttingOptions,
+  addDeviceOptions,
   addImageOptions,
   addModelOption,
   addReadingOptions,
@@ -16,6 +17,7 @@ import {
   type ScaleFlags,
   scaleOptions,
 } from '../options.js';
+import { loadProgress } from '../progress.js';
 import { StatusLine } from '../status.js';
 import { columns } from '../table.js';
 import type { ScaleSeams } from '../view/seams.js';
@@ -52,6 +54,7 @@ export function addView(program: Command, signal: AbortSignal): void {
   addScaleOptions(command, SCALES);
   addModelOption(command);
   addReadingOptions(command);
+  addDeviceOptions(command);
   addCuttingOptions(command);
   addImageOptions(command);
   command
@@ -79,7 +82,7 @@ async function view(image: string, flags: ViewFlags, signal: AbortSignal): Promi
     throw new CommandError('ERR_USAGE', `Expected a file that ends in .png for --out but received '${flags.out}'`);
   }
   const { overlap, ...load } = loadOptions(flags);
-  const options = { ...load, ...scaleOptions(flags, SCALES), signal };
+  const options = { ...load, ...scaleOptions(flags, SCALES), onProgress: loadProgress(), signal };
   if (flags.seams) return viewSeams(image, options, overlap ?? OVERLAP, flags, signal);
   if (flags.json) throw new CommandError('ERR_USAGE', 'Expected --seams for --json but received --json alone');
   const { Extractor } = await import('../../index.js');

@@ -1,0 +1,106 @@
+// The stand-in's hand-written numbers against NVIDIA's header, where one is installed.
+#include <cuda.h>
+#include <dlfcn.h>
+
+#include <doctest/doctest.h>
+#include <initializer_list>
+
+#define SOFTWARE_CUDA_NUMBERS_ONLY
+#include "cuda_api.h"
+
+namespace {
+
+using namespace software_cuda;  // NOLINT
+
+#define SAME(ours, theirs) static_assert(static_cast<int>(ours) == static_cast<int>(theirs))
+SAME(kSuccess, CUDA_SUCCESS);
+SAME(kInvalidValue, CUDA_ERROR_INVALID_VALUE);
+SAME(kOutOfMemory, CUDA_ERROR_OUT_OF_MEMORY);
+SAME(kNotInitialized, CUDA_ERROR_NOT_INITIALIZED);
+SAME(kNoDevice, CUDA_ERROR_NO_DEVICE);
+SAME(kInvalidDevice, CUDA_ERROR_INVALID_DEVICE);
+SAME(kInvalidImage, CUDA_ERROR_INVALID_IMAGE);
+SAME(kInvalidContext, CUDA_ERROR_INVALID_CONTEXT);
+SAME(kNoBinaryForGpu, CUDA_ERROR_NO_BINARY_FOR_GPU);
+SAME(kInvalidPtx, CUDA_ERROR_INVALID_PTX);
+SAME(kUnsupportedPtxVersion, CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
+SAME(kInvalidHandle, CUDA_ERROR_INVALID_HANDLE);
+SAME(kNotFound, CUDA_ERROR_NOT_FOUND);
+SAME(kNotReady, CUDA_ERROR_NOT_READY);
+SAME(kIllegalAddress, CUDA_ERROR_ILLEGAL_ADDRESS);
+SAME(kLaunchOutOfResources, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+SAME(kMisalignedAddress, CUDA_ERROR_MISALIGNED_ADDRESS);
+SAME(kLaunchFailed, CUDA_ERROR_LAUNCH_FAILED);
+SAME(kNotSupported, CUDA_ERROR_NOT_SUPPORTED);
+SAME(kUnknown, CUDA_ERROR_UNKNOWN);
+SAME(kMaxThreadsPerBlock, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
+SAME(kMaxBlockDimX, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X);
+SAME(kMaxBlockDimY, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y);
+SAME(kMaxBlockDimZ, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z);
+SAME(kMaxGridDimX, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X);
+SAME(kMaxGridDimY, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y);
+SAME(kMaxGridDimZ, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z);
+SAME(kMaxSharedMemoryPerBlock, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK);
+SAME(kTotalConstantMemory, CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY);
+SAME(kWarpSize, CU_DEVICE_ATTRIBUTE_WARP_SIZE);
+SAME(kMaxRegistersPerBlock, CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK);
+SAME(kClockRate, CU_DEVICE_ATTRIBUTE_CLOCK_RATE);
+SAME(kMultiprocessorCount, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+SAME(kIntegrated, CU_DEVICE_ATTRIBUTE_INTEGRATED);
+SAME(kCanMapHostMemory, CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY);
+SAME(kComputeMode, CU_DEVICE_ATTRIBUTE_COMPUTE_MODE);
+SAME(kConcurrentKernels, CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS);
+SAME(kEccEnabled, CU_DEVICE_ATTRIBUTE_ECC_ENABLED);
+SAME(kPciBusId, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID);
+SAME(kPciDeviceId, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID);
+SAME(kMemoryClockRate, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE);
+SAME(kGlobalMemoryBusWidth, CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH);
+SAME(kL2CacheSize, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
+SAME(kMaxThreadsPerMultiprocessor, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR);
+SAME(kAsyncEngineCount, CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT);
+SAME(kUnifiedAddressing, CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING);
+SAME(kPciDomainId, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID);
+SAME(kComputeCapabilityMajor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+SAME(kComputeCapabilityMinor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+SAME(kStreamPrioritiesSupported, CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED);
+SAME(kMaxSharedMemoryPerMultiprocessor, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR);
+SAME(kMaxRegistersPerMultiprocessor, CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR);
+SAME(kManagedMemory, CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY);
+SAME(kPageableMemoryAccess, CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS);
+SAME(kMaxSharedMemoryPerBlockOptin, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+SAME(kMaxBlocksPerMultiprocessor, CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR);
+SAME(kReservedSharedMemoryPerBlock, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK);
+SAME(kFunctionMaxThreadsPerBlock, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
+SAME(kFunctionSharedBytes, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES);
+SAME(kFunctionConstantBytes, CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES);
+SAME(kFunctionLocalBytes, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES);
+SAME(kFunctionRegisters, CU_FUNC_ATTRIBUTE_NUM_REGS);
+SAME(kFunctionPtxVersion, CU_FUNC_ATTRIBUTE_PTX_VERSION);
+SAME(kFunctionBinaryVersion, CU_FUNC_ATTRIBUTE_BINARY_VERSION);
+SAME(kFunctionMaxDynamicSharedBytes, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+SAME(kFunctionSharedCarveout, CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT);
+SAME(kStreamNonBlocking, CU_STREAM_NON_BLOCKING);
+SAME(kEventBlockingSync, CU_EVENT_BLOCKING_SYNC);
+SAME(kEventDisableTiming, CU_EVENT_DISABLE_TIMING);
+SAME(kEventInterprocess, CU_EVENT_INTERPROCESS);
+#undef SAME
+static_assert(sizeof(Uuid) == sizeof(CUuuid));
+static_assert(sizeof(DeviceAddress) == sizeof(CUdeviceptr));
+static_assert(sizeof(Handle) == sizeof(CUstream));
+
+// The names behind the header's macros.
+#define NAME_OF(call) NAME_OF_EXPANDED(call)
+#define NAME_OF_EXPANDED(call) #call
+
+}  // namespace
+
+TEST_CASE("what a program compiled with cuda.h asks for by name is exported") {
+  void* library = dlopen(SOFTWARE_CUDA_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  REQUIRE(library);
+  for (const char* name :
+       {NAME_OF(cuMemAlloc), NAME_OF(cuMemFree), NAME_OF(cuMemGetInfo), NAME_OF(cuMemcpyHtoDAsync), NAME_OF(cuMemcpyDtoHAsync), NAME_OF(cuMemcpyDtoDAsync),
+        NAME_OF(cuStreamDestroy), NAME_OF(cuEventDestroy), NAME_OF(cuDeviceTotalMem), NAME_OF(cuDeviceGetUuid), NAME_OF(cuDevicePrimaryCtxRelease)}) {
+    CAPTURE(name);
+    CHECK(dlsym(library, name) != nullptr);
+  }
+}
