@@ -88,7 +88,9 @@ export function profileOf(
 export function checkPlacement(device: CheckedDevice, choice: DeviceChoice, placement: NativePlacement): DeviceChoice {
   const unavailable = { ...choice.unavailable, ...placement.unavailable };
   const isAsked =
-    placement.device === 'cuda' && (device.provider === undefined || placement.provider === device.provider);
+    placement.device === 'cuda' &&
+    placement.gpus.length === device.ordinals.length &&
+    (device.provider === undefined || placement.provider === device.provider);
   if (isBinding(device) && !isAsked) throw refusal(device, unavailable);
   const notes = [...choice.notes];
   if (placement.device === 'cpu' && choice.request) notes.push(...fallenBack(device, describe(unavailable)));

@@ -131,7 +131,7 @@ export class Extractor implements AsyncDisposable {
       const dims = outputs.map((output) => output.dims.slice(1));
       const used = { ...request, outputs: outputs.map(({ index }) => index) };
       const model = { session: common, configuration: used, outputDims: dims, ...profileOf(session, input, maxBatch) };
-      let choice = await chooseDevice(checked.device, model, signal);
+      let choice = await abortable(chooseDevice(checked.device, model, signal), signal);
       if (choice.request) {
         const reader = session;
         session = await loadSession({ ...common, device: choice.request }, signal); // shares the model with the reader

@@ -54,8 +54,12 @@ export async function runBuild(request: BuildRequest, limits: BuildLimits, scrip
   signal?.throwIfAborted();
   const child = spawn(process.execPath, [script], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    // Electron's executable is Node.js only when it is told so. Inspector and loader flags of the parent are not the child's.
-    env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', NODE_OPTIONS: '' },
+    env: {
+      ...process.env,
+      ELECTRON_RUN_AS_NODE: '1', // its executable is Node.js only when it is told so
+      // An inspector would hold the child up for ever.
+      NODE_OPTIONS: process.env['NODE_OPTIONS']?.replace(/--inspect\S*/g, '') ?? '',
+    },
   });
   const ended = endOf(child, JSON.stringify(request));
   let failure: { reason: unknown } | undefined;
@@ -116,8 +120,8 @@ function endOf(child: ChildProcess, input: string): Promise<End> {
 }
 
 function readAnswer(output: string, errors: string, how: string): void {
-  const line = output.split('\n').findLast((candidate) => candidate.startsWith(ANSWER));
-  if (line === undefined) {
+  const answer = parseAnswer(output);
+  if (answer === undefined) {
     // The place in the code is not what a user can mend.
     const lines = errors.split('\n').filter((text) => text.trim() !== '' && !/^\s+at |^Node\.js v/.test(text));
     const last = lines.slice(-3).join(' ').slice(-500);
@@ -126,8 +130,18 @@ function readAnswer(output: string, errors: string, how: string): void {
       `Expected a TensorRT engine from the process that builds it but received none: ${how}${last && `, after "${last}"`}; leave TensorRT out (device: 'cuda', provider: 'cuda') or look into its installation`,
     );
   }
-  const answer = JSON.parse(line.slice(ANSWER.length)) as BuildAnswer;
   if (!answer.ok) throw new ManyscaleError(answer.code, answer.message);
+}
+
+/** Undefined where there is none, or half of one. */
+function parseAnswer(output: string): BuildAnswer | undefined {
+  const line = output.split('\n').findLast((candidate) => candidate.startsWith(ANSWER));
+  if (line === undefined) return undefined;
+  try {
+    return JSON.parse(line.slice(ANSWER.length)) as BuildAnswer;
+  } catch {
+    return undefined;
+  }
 }
 
 function tookTooLong(timeout: number): ManyscaleError {

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { ManyscaleError } from '../errors.js';
 import { decodeGraph, readModelBytes } from '../onnx/file.js';
 import { allTensors } from '../onnx/graph.js';
-import { EXTERNAL } from '../onnx/schema.js';
+import { EXTERNAL, type GraphModel } from '../onnx/schema.js';
 import { stripWeights } from '../onnx/strip.js';
 import type { ProviderOptions } from '../options/gpu.js';
 
@@ -65,14 +65,23 @@ export async function modelDigest(model: string | Uint8Array): Promise<string> {
   const bytes = await readModelBytes(model);
   hash.update(bytes);
   // Values in files beside it are gigabytes: their sizes and last changes stand for them.
-  const graph = decodeGraph(stripWeights(bytes) ?? bytes, `'${model}'`);
-  const external = allTensors(graph.graph).filter(({ dataLocation }) => dataLocation === EXTERNAL);
-  const locations = external.map(({ externalData }) => externalData.find(({ key }) => key === 'location')?.value ?? '');
-  for (const location of [...new Set(locations)].sort()) {
+  for (const location of externalFiles(bytes)) {
     const { size, mtimeNs } = await stat(join(dirname(model), location), { bigint: true });
     hash.update(`\n${location}:${size}:${mtimeNs}`);
   }
   return hash.digest('hex');
+}
+
+function externalFiles(bytes: Uint8Array): string[] {
+  let graph: GraphModel;
+  try {
+    graph = decodeGraph(stripWeights(bytes) ?? bytes, 'a model');
+  } catch {
+    return []; // in a form that only the runtime knows, which has loaded it
+  }
+  const external = allTensors(graph.graph).filter(({ dataLocation }) => dataLocation === EXTERNAL);
+  const locations = external.map(({ externalData }) => externalData.find(({ key }) => key === 'location')?.value ?? '');
+  return [...new Set(locations)].sort();
 }
 
 /** @throws {ManyscaleError} ERR_INVALID_ARGUMENT */

@@ -66,6 +66,11 @@ describe('after the proof', () => {
       /device 'cuda' to work .*cuda: because/,
     ],
     [{ device: 'tensorrt', strict: true }, onCuda, /device 'tensorrt' to work .*tensorrt: no engine/],
+    [
+      { device: 'cuda', devices: [0, 1], strict: true },
+      { ...onCuda, unavailable: { 'cuda:1': 'it is hot' } },
+      /cuda:1: it is hot/,
+    ],
     [{ device: 'cuda', provider: 'cpu', strict: true }, onCuda, /with provider 'cpu' to work/],
   ])('%j is refused where something else is used', async (options, placement, message) => {
     const act = () => checkPlacement(checkDevice(options), asked, placement as NativePlacement);

@@ -19,7 +19,14 @@ const text = (page: string) => readFileSync(root + page, 'utf8');
 /** Node.js 20 does not parse `await using`: the same without disposing, since the process ends. */
 const forOldNode = (code: string) => code.replaceAll('await using ', 'const ');
 
-const blocks = ['README.md', 'docs/api.md', 'docs/cutting.md', 'docs/gpu.md', 'docs/planner.md', 'docs/seams.md'].flatMap((page) =>
+const blocks = [
+  'README.md',
+  'docs/api.md',
+  'docs/cutting.md',
+  'docs/gpu.md',
+  'docs/planner.md',
+  'docs/seams.md',
+].flatMap((page) =>
   [...text(page).matchAll(/^```js\n([\s\S]*?)^```$/gm)].map((match, index) => ({
     name: `${page}, block ${index + 1}`,
     code: forOldNode(match[1] ?? ''),

@@ -91,6 +91,7 @@ describe('a process that builds', () => {
     ['ends without an answer', 'process.exitCode = 3', /ended with exit code 3;/],
     ['crashes', "process.kill(process.pid, 'SIGSEGV')", /ended by SIGSEGV/],
     ['says why it fails', "throw new Error('no libnvinfer.so.10')", /exit code 1, after ".*no libnvinfer\.so\.10/],
+    ['gives half an answer', 'process.stdout.write(\'manyscale-engine:{"ok":tr\')', /exit code 0;/],
     ['closes its input', 'process.stdin.destroy(); process.exitCode = 4', /exit code 4/],
   ])('that %s is an error', async (_, code, message) => {
     await expectCode(() => build(code), 'ERR_DEVICE_FAILED', message);

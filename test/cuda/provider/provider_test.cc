@@ -340,7 +340,7 @@ struct Tile {
 };
 
 CUDA_SCENARIO(device_fault) {
-  auto& tile = *new Tile;  // nothing of a dead context is freed
+  static auto& tile = *new Tile;  // nothing of a dead context is freed
   EXPECT(tile.code() == "none");
   EXPECT(driver().cuStreamSynchronize(tile.stream) == 0);
   tile.code();  // the run that kills it is asked for asynchronously
