@@ -20,17 +20,23 @@ __device__ __forceinline__ float bfloat_value(uint32_t bits) { return __uint_as_
 template <int kType, int kWidth>
 __device__ __forceinline__ void load(const char* at, float (&values)[kWidth]) {
   if constexpr (kWidth == 1) {
-    if constexpr (kType == device::kFloat32) values[0] = *reinterpret_cast<const float*>(at);
-    else if constexpr (kType == device::kFloat16) values[0] = half_value(*reinterpret_cast<const unsigned short*>(at));
-    else values[0] = bfloat_value(*reinterpret_cast<const unsigned short*>(at));
+    if constexpr (kType == device::kFloat32)
+      values[0] = *reinterpret_cast<const float*>(at);
+    else if constexpr (kType == device::kFloat16)
+      values[0] = half_value(*reinterpret_cast<const unsigned short*>(at));
+    else
+      values[0] = bfloat_value(*reinterpret_cast<const unsigned short*>(at));
   } else {
     const uint4 words = __ldg(reinterpret_cast<const uint4*>(at));
     const uint32_t all[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
     for (int k = 0; k < kWidth; k++) {
-      if constexpr (kType == device::kFloat32) values[k] = __uint_as_float(all[k]);
-      else if constexpr (kType == device::kFloat16) values[k] = half_value(all[k / 2] >> (k % 2 * 16) & 0xffffU);
-      else values[k] = bfloat_value(all[k / 2] >> (k % 2 * 16) & 0xffffU);
+      if constexpr (kType == device::kFloat32)
+        values[k] = __uint_as_float(all[k]);
+      else if constexpr (kType == device::kFloat16)
+        values[k] = half_value(all[k / 2] >> (k % 2 * 16) & 0xffffU);
+      else
+        values[k] = bfloat_value(all[k / 2] >> (k % 2 * 16) & 0xffffU);
     }
   }
 }
@@ -58,7 +64,8 @@ __device__ __forceinline__ void store(const Part& part, char* output, int64_t in
     for (int k = 0; k < 4; k++) words[k] = half_bits(values[2 * k % kWidth]) | half_bits(values[(2 * k + 1) % kWidth]) << 16;
     *reinterpret_cast<uint4*>(to) = make_uint4(words[0], words[1], words[2], words[3]);
   } else if (kWidth == 4 && step == 1) {
-    *reinterpret_cast<uint2*>(to) = make_uint2(half_bits(values[0]) | half_bits(values[1 % kWidth]) << 16, half_bits(values[2 % kWidth]) | half_bits(values[3 % kWidth]) << 16);
+    *reinterpret_cast<uint2*>(to) =
+        make_uint2(half_bits(values[0]) | half_bits(values[1 % kWidth]) << 16, half_bits(values[2 % kWidth]) | half_bits(values[3 % kWidth]) << 16);
   } else {
 #pragma unroll
     for (int k = 0; k < kWidth; k++) to[k * step] = static_cast<unsigned short>(half_bits(values[k]));
@@ -105,7 +112,8 @@ __device__ void run(const Arguments& a, const Part& part, int64_t item) {
     const Entry* const entries_y = reinterpret_cast<const Entry*>(tables + part.entries_y);
     const Entry* const entries_x = reinterpret_cast<const Entry*>(tables + part.entries_x);
     // Of a cell in its tile.
-    const int64_t start = part.input_is_map ? static_cast<int64_t>(channel) * part.tile_height * part.tile_width : static_cast<int64_t>(part.prefix) * part.channels + channel;
+    const int64_t start =
+        part.input_is_map ? static_cast<int64_t>(channel) * part.tile_height * part.tile_width : static_cast<int64_t>(part.prefix) * part.channels + channel;
     const int64_t step = part.input_is_map ? 1 : part.channels;
     for (int32_t j = y.first; j < y.last; j++) {
       const Entry row = entries_y[j];
@@ -136,25 +144,33 @@ __device__ void run(const Arguments& a, const Part& part, int64_t item) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(manyscale::pool::device::kThreads) manyscale_pool(const __grid_constant__ Arguments a) {
+extern "C" __global__ void __launch_bounds__(manyscale::pool::device::kThreads, 3) manyscale_pool(const __grid_constant__ Arguments a) {
   const Part* const parts = reinterpret_cast<const Part*>(a.tables);
   int32_t low = 0;
   for (int32_t high = a.part_count; high - low > 1;) {
     const int32_t middle = low + (high - low) / 2;
-    if (parts[middle].first_block <= blockIdx.x) low = middle;
-    else high = middle;
+    if (parts[middle].first_block <= blockIdx.x)
+      low = middle;
+    else
+      high = middle;
   }
   const Part& part = parts[low];
   const int64_t item = static_cast<int64_t>(blockIdx.x - part.first_block) * device::kThreads + threadIdx.x;
   if (item >= part.items) return;
   if (part.type == device::kFloat32) {
-    if (part.width == 4) run<device::kFloat32, 4>(a, part, item);
-    else run<device::kFloat32, 1>(a, part, item);
+    if (part.width == 4)
+      run<device::kFloat32, 4>(a, part, item);
+    else
+      run<device::kFloat32, 1>(a, part, item);
   } else if (part.type == device::kFloat16) {
-    if (part.width == 8) run<device::kFloat16, 8>(a, part, item);
-    else run<device::kFloat16, 1>(a, part, item);
+    if (part.width == 8)
+      run<device::kFloat16, 8>(a, part, item);
+    else
+      run<device::kFloat16, 1>(a, part, item);
   } else {
-    if (part.width == 8) run<device::kBfloat16, 8>(a, part, item);
-    else run<device::kBfloat16, 1>(a, part, item);
+    if (part.width == 8)
+      run<device::kBfloat16, 8>(a, part, item);
+    else
+      run<device::kBfloat16, 1>(a, part, item);
   }
 }
