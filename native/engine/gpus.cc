@@ -10,6 +10,8 @@ GpuDescription describe_gpus() {
   description.version = driver.version;
   description.path = driver.path;
   description.reason = driver.reason;
+  // The driver and pool's kernel are there; split's and the engine's way through device memory are not.
+  if (description.reason.empty()) description.reason = "this version of manyscale does not compute on GPUs yet";
   for (const cuda::DeviceInfo& device : driver.devices) {
     description.gpus.push_back(
         {device.ordinal, device.name, std::to_string(device.major) + "." + std::to_string(device.minor), device.total_bytes, device.integrated});
